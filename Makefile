@@ -1,0 +1,64 @@
+# Every target sets up what it needs; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOG ?= ./sightlog-log
+ROUNDS ?= 50
+
+.DEFAULT_GOAL := help
+.PHONY: help demo index test lint format kill soak bench docs lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+
+demo: $(VENV)/.installed ## render a short video, index it, ask what happened at 00:45
+	@$(BIN)/sightlog demo
+
+index: $(VENV)/.installed ## index your own video: make index VIDEO=path
+	@test -n "$(VIDEO)" || { echo "name the video: make index VIDEO=path/to/video.mp4" >&2; exit 2; }
+	@$(BIN)/sightlog index "$(VIDEO)" --log "$(LOG)" --events
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+kill: $(VENV)/.dev ## kill random processes of a run, ROUNDS times; the log must not differ
+	$(BIN)/python -m benchmarks.kill --rounds $(ROUNDS)
+
+soak: $(VENV)/.dev ## index a 3-hour file and watch every process's memory
+	$(BIN)/python -m benchmarks.soak
+
+bench: $(VENV)/.dev ## measure, write benchmarks/results/*.json and the README's tables
+	$(BIN)/python -m benchmarks.all
+
+docs: $(VENV)/.dev ## write the generated documents
+	$(BIN)/python docs/build.py
+
+lock: $(VENV)/.installed ## resolve the dependencies anew
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## remove what make made
+	rm -rf $(VENV) .demo
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "sightlog needs Python 3.11 or newer; try: make PYTHON=python3.11" >&2; exit 2; }
+	@echo "installing into $(VENV) (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed requirements-dev.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@

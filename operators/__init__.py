@@ -1,0 +1,1 @@
+"""What is done to video: decode, signals, clips, gate, describe, timeline, stitch."""

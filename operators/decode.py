@@ -1,0 +1,297 @@
+"""Decodes a local video into pictures and sounds with exact media times, whatever state the file is in.
+
+They come in the file's own order. A picture stays as the decoder made it until somebody wants pixels
+(`to_rgb`): fourteen of fifteen are never converted. Broken packets are counted and skipped, a file that ends
+early is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import av
+import av.error
+import av.stream
+
+from operators.container import DecodeLimits, OpenVideo, open_video
+from operators.errors import NotVideoError
+from operators.mediatime import LateFilter, PictureClock, Placed, SoundClock
+from operators.pictures import Picture, Sound, display_size, to_rgb
+from operators.seek import find_key
+
+__all__ = ["DecodeLimits", "DecodeReport", "FileDecoder", "Picture", "Sound", "to_rgb"]
+
+_MISSING_S = Fraction(1, 2)  # declared ends are off by a frame or two; half a second is a cut
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeReport:
+    """What became of a file, as far as it was iterated. Times are media seconds, ranges half-open.
+
+    `frames` were decoded; `late` more were dropped, because the container had them after their time. `end_s`
+    is the end of the last picture (0.0 before any), `expected_end_s` where it should have been (None: nobody
+    says). `truncated`, with its `reason`: pictures after `end_s` are missing.
+    """
+
+    frames: int
+    late: int
+    corrupt_packets: int
+    sound_errors: int
+    damaged: tuple[tuple[float, float], ...]
+    splices: tuple[float, ...]
+    end_s: float
+    expected_end_s: float | None
+    truncated: bool
+    reason: str
+
+
+class FileDecoder:
+    """Iterates over the pictures and sounds of one file, once; a context manager.
+
+    `from_s`: begins with the picture on screen at that media second, and yields it and all later ones, and
+    the sounds from there, exactly as a decode of the whole file does; only `index` counts from where decoding
+    began. Where the container has no exact index, everything before is decoded and dropped. One decoder
+    thread is the cheapest; more help only a single file that must be done soon.
+
+    Entering raises NotVideoError or LimitError. Iterating raises NotVideoError when not one picture came out,
+    and nothing else: what goes wrong later is in `report`.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        limits: DecodeLimits | None = None,
+        sound: bool = True,
+        from_s: float = 0.0,
+        thread_count: int = 1,
+    ) -> None:
+        self._path = Path(path)
+        self._limits = limits or DecodeLimits()
+        self._wants_sound = sound
+        self._from_s = from_s
+        self._thread_count = thread_count
+        self._opened: OpenVideo | None = None
+        self._damage = _Damage()
+        self._splices: list[float] = []
+        self._frames = self._late = self._corrupt = self._sound_errors = 0
+        self._end_s = self._failed_s = Fraction(0)  # of the last picture; of broken packets after it
+        self._sound_end_s: Fraction | None = None
+        self._stopped = ""
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the file; may be called twice."""
+        if self._opened is not None:
+            self._opened.container.close()
+
+    def __iter__(self) -> Iterator[Picture | Sound]:
+        key_ticks = find_key(self._file, self._from_s)
+        if key_ticks is None and self._from_s > 0:
+            self._open()  # the search may have left it anywhere
+        yield from _on_screen_from(self._from_s, self._decode(key_ticks))
+        if self._frames == 0:
+            raise NotVideoError(
+                f"{self._path.name} opens as video, but no picture of it decodes "
+                f"({self._corrupt} broken packets); copy it again from where it came"
+            )
+
+    @property
+    def report(self) -> DecodeReport:
+        """What became of the file so far; final once the iteration has ended."""
+        expected_s = self._expected_end_s()
+        missing_to_s = max(expected_s or Fraction(0), self._failed_s)
+        reason = self._stopped
+        if not reason and missing_to_s - self._end_s > _MISSING_S:
+            reason = f"pictures end at {float(self._end_s):.3f} s of {float(missing_to_s):.3f} s: cut off"
+        return DecodeReport(
+            frames=self._frames,
+            late=self._late + self._filter.dropped,
+            corrupt_packets=self._corrupt,
+            sound_errors=self._sound_errors,
+            damaged=tuple(self._damage.spans),
+            splices=tuple(self._splices),
+            end_s=float(self._end_s),
+            expected_end_s=None if expected_s is None else float(expected_s),
+            truncated=bool(reason),
+            reason=reason,
+        )
+
+    def _expected_end_s(self) -> Fraction | None:
+        opened = self._file
+        if opened.video_end_s is not None or opened.total_end_s is None or opened.sound is None:
+            return opened.video_end_s or opened.total_end_s
+        # the header knows only the longer of picture and sound: that is the picture if the sound falls short
+        sound_falls_short = self._sound_end_s is not None and opened.total_end_s - self._sound_end_s > 1
+        return opened.total_end_s if sound_falls_short else None
+
+    @property
+    def _file(self) -> OpenVideo:
+        if self._opened is None:
+            raise RuntimeError("FileDecoder is used outside its `with` block")
+        return self._opened
+
+    def _open(self) -> None:
+        self.close()
+        self._opened = opened = open_video(self._path, self._limits)
+        opened.video.codec_context.thread_count = self._thread_count
+        self._clock = PictureClock(
+            zero_s=opened.zero_s,
+            frame_s=opened.frame_s,
+            may_jump=opened.may_jump,
+            max_gap_s=self._limits.max_gap_s,
+        )
+        self._filter: LateFilter[av.VideoFrame] = LateFilter()
+        self._sound_clock: SoundClock[av.AudioFrame] = SoundClock(self._clock)
+
+    def _decode(self, key_ticks: int | None) -> Iterator[Picture | Sound]:
+        sound = self._file.sound if self._wants_sound else None
+        for packet in self._packets(sound):
+            if sound is not None and packet.stream_index == sound.index:
+                yield from self._sounds(sound, cast("av.Packet[av.AudioStream]", packet))
+            else:
+                yield from self._pictures(cast("av.Packet[av.VideoStream]", packet), key_ticks)
+        yield from self._pictures(None, key_ticks)  # what the decoder still held back
+
+    def _packets(self, sound: av.AudioStream | None) -> Iterator[av.Packet[av.stream.Stream]]:
+        limit_s = self._limits.read_timeout_s
+        streams = [self._file.video] if sound is None else [self._file.video, sound]
+        self._progress_s = time.thread_time()
+        try:
+            for packet in self._file.container.demux(streams):
+                if packet.size == 0:
+                    continue  # would end the decoder; some recorders write empty packets
+                if time.thread_time() - self._progress_s > limit_s:
+                    self._stopped = (
+                        f"no picture in {limit_s:g} s of decoding after {float(self._end_s):.3f} s"
+                    )
+                    return
+                yield packet
+        except IndexError:
+            pass  # the end: PyAV stumbles there over streams that appeared after the file was opened
+        except (av.error.FFmpegError, OSError) as error:
+            self._stopped = f"reading stopped at {float(self._end_s):.3f} s: {error.strerror or error}"
+
+    def _pictures(self, packet: av.Packet[av.VideoStream] | None, key_ticks: int | None) -> Iterator[Picture]:
+        for frame in self._in_order(packet, key_ticks):
+            placed = self._clock.place(self._pts_s(frame), frame.duration * self._file.tick_s)
+            if placed is None:
+                self._late += 1
+                continue
+            if placed.splice:
+                self._splices.append(float(placed.time_s))
+            self._end_s, self._failed_s = placed.end_s, Fraction(0)
+            self._frames += 1
+            width, height = display_size(frame, self._file.pixel_aspect)
+            yield Picture(
+                index=self._frames - 1,
+                pts_s=float(placed.time_s),
+                duration_s=float(placed.duration_s),
+                frame=frame,
+                width=width,
+                height=height,
+                splice=placed.splice,
+                damaged=self._damage.covers(frame, placed),
+            )
+            self._progress_s = time.thread_time()
+
+    def _in_order(
+        self, packet: av.Packet[av.VideoStream] | None, key_ticks: int | None
+    ) -> Iterator[av.VideoFrame]:
+        for frame in self._frames_of(packet):
+            if key_ticks is not None and frame.pts is not None and frame.pts < key_ticks:
+                continue  # leads the key frame, and needs pictures from before it
+            yield from self._filter.put(self._ticks(frame), frame)
+
+    def _frames_of(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
+        """What one packet gives; a broken one is counted, remembered, and gives what it gives."""
+        frames: list[av.VideoFrame] = []
+        broken = packet is not None and packet.is_corrupt
+        try:
+            frames = self._file.video.codec_context.decode(packet)
+        except av.error.FFmpegError:
+            broken = True
+            if packet is not None and packet.pts is not None:
+                self._failed_s = max(self._failed_s, self._clock.to_media(packet.pts * self._file.tick_s))
+        if broken:
+            self._corrupt += 1
+            self._damage.mark(None if packet is None else packet.pts)
+        return frames
+
+    def _pts_s(self, frame: av.VideoFrame) -> Fraction | None:
+        ticks = self._ticks(frame)
+        if ticks is not None:
+            return ticks * self._file.tick_s
+        return self._file.video_start_s if self._clock.last is None else None
+
+    def _ticks(self, frame: av.VideoFrame) -> int | None:
+        return frame.dts if self._file.only_dts else frame.pts
+
+    def _sounds(self, stream: av.AudioStream, packet: av.Packet[av.AudioStream]) -> Iterator[Sound]:
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.error.FFmpegError:
+            self._sound_errors += 1
+            return
+        for frame in frames:
+            if frame.pts is None or frame.time_base is None:
+                self._sound_errors += 1
+                continue
+            for time_s, sound in self._sound_clock.place(frame.pts * frame.time_base, frame):
+                self._sound_end_s = time_s + Fraction(sound.samples, sound.sample_rate)
+                yield Sound(pts_s=float(time_s), frame=sound)
+
+
+class _Damage:
+    """Tells which pictures come between a broken packet and the next whole key frame."""
+
+    def __init__(self) -> None:
+        self._marks: set[int] = set()  # times of broken packets that no picture has reached yet
+        self._on = False
+        self.spans: list[tuple[float, float]] = []
+
+    def mark(self, ticks: int | None) -> None:
+        self._marks.add(0 if ticks is None else ticks)
+
+    def covers(self, frame: av.VideoFrame, placed: Placed) -> bool:
+        ticks = 0 if frame.pts is None else frame.pts
+        reached = {m for m in self._marks if m <= ticks or placed.splice}
+        self._marks -= reached
+        if frame.is_corrupt or ticks in reached or (reached and not frame.key_frame):
+            if not self._on:
+                self.spans.append((float(placed.time_s), float(placed.end_s)))
+            self._on = True
+        elif frame.key_frame:
+            self._on = False
+        if self._on:
+            self.spans[-1] = (self.spans[-1][0], float(placed.end_s))
+        return self._on
+
+
+def _on_screen_from(from_s: float, items: Iterator[Picture | Sound]) -> Iterator[Picture | Sound]:
+    """Drops what is over before `from_s`: sounds, and pictures but the one on screen then."""
+    shown: Picture | None = None
+    for item in items:
+        if from_s > 0 and isinstance(item, Picture) and item.pts_s <= from_s:
+            shown = item
+        elif from_s <= 0 or item.pts_s >= from_s:
+            if shown is not None and isinstance(item, Picture):
+                yield shown
+                shown = None
+            yield item
+    if shown is not None:
+        yield shown

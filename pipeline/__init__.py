@@ -1,0 +1,1 @@
+"""How it is run: configuration, plan, Ray actors, resume and the `sightlog` command."""

@@ -1,0 +1,183 @@
+"""The Ray actors: decoders cut files into clips, describers turn clips into events, one sink commits.
+
+Each is a thin shell round code that knows nothing of Ray. All may be killed at any moment: decoders and
+describers hold nothing that cannot be made again, and the sink's commits are idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from operators.gate import QuietGate
+
+from operators.clips import ClipBuilder
+from operators.core import Clip, Coverage, Cue, Described, Outcome, TimeSource
+from operators.decode import DecodeReport, FileDecoder
+from operators.describe import DESCRIBER_DIED, DescribeStage, coverage
+from operators.errors import LimitError
+from operators.probe import MediaInfo, probe
+from operators.signals import SignalMeter
+from operators.subtitles import find_sidecars, read_embedded, read_sidecar
+from pipeline.config import Settings
+from pipeline.describers import build_describers
+from sinks.compact import CompactPolicy
+from sinks.log import ClipState, LogWriter
+
+# A run started right after another was killed waits for that one's sink to notice.
+_LOCK_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeTask:
+    """One file to cut into clips; those in `skip` are measured but not handed on."""
+
+    path: Path
+    info: MediaInfo
+    source_id: str
+    session: str
+    start_time: datetime | None = None
+    skip: frozenset[str] = frozenset()
+
+
+class Decoder:
+    """Cuts files into clips, one file at a time, in a process that may die alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._report: DecodeReport | None = None
+        _limit_memory(settings.decode.memory_bytes)
+
+    def pid(self) -> int:
+        """Returns its process id."""
+        return os.getpid()
+
+    def probe(self, path: Path) -> MediaInfo:
+        """Says what `path` is; raises NotVideoError or LimitError in one sentence."""
+        return probe(path, self._settings.decode.limits)
+
+    def clips(self, task: DecodeTask) -> Iterator[Coverage | Clip]:
+        """Yields, for each clip in order, the row to log if nobody can describe it, then the clip itself."""
+        self._report = None
+        try:
+            for clip in self._cut(task):
+                if clip.clip_id not in task.skip:
+                    yield coverage(
+                        clip,
+                        Outcome.FAILED,
+                        reason_code=DESCRIBER_DIED,
+                        reason="every process that described this clip died; see `sightlog doctor`",
+                    )
+                    yield clip
+        except MemoryError as error:
+            raise LimitError(
+                f"{str(task.path)!r} needs more memory than decode.memory_bytes "
+                f"({self._settings.decode.memory_bytes}); raise that setting if you trust the file"
+            ) from error
+
+    def report(self) -> DecodeReport | None:
+        """Returns how the decode that just ended went; None when this process has not ended one."""
+        return self._report
+
+    def _cut(self, task: DecodeTask) -> Iterator[Clip]:
+        settings = self._settings
+        try:
+            with FileDecoder(task.path, limits=settings.decode.limits) as decoder:
+                builder = ClipBuilder(
+                    source_id=task.source_id,
+                    session=task.session,
+                    settings=settings.clips,
+                    meter=SignalMeter(),
+                    gate=QuietGate(settings.gate) if settings.gate.enabled else None,
+                    start_time=task.start_time,
+                    time_source=TimeSource.USER if task.start_time else TimeSource.NONE,
+                    cues=self._cues(task.path, task.info) if settings.subtitles else (),
+                )
+                for item in decoder:
+                    yield from builder.add(item)
+                yield from builder.finish(decoder.report.end_s)
+                self._report = decoder.report
+        finally:
+            pass
+
+    def _cues(self, path: Path, info: MediaInfo) -> tuple[Cue, ...]:
+        cues = [cue for sidecar in find_sidecars(path) for cue in read_sidecar(sidecar)]
+        if not cues and info.subtitle_indexes:
+            cues = read_embedded(path, info.subtitle_indexes, info.zero_pts_s)
+        return tuple(sorted(cues, key=lambda cue: (cue.start_s, cue.end_s)))
+
+
+class ClipDescriber:
+    """Describes clips; async, because an engine wants many in flight, and CPU work runs beside the loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        describers, models = build_describers(settings)
+        self._stage = DescribeStage(describers, models=models)
+        self._ready = False
+
+    def setup(self) -> int:
+        """Sets every describer up; raises DescribeError. Returns its process id."""
+        if not self._ready:  # a restarted actor sets itself up with its first clip
+            self._stage.setup()
+            self._ready = True
+        return os.getpid()
+
+    def describe(self, clip: Clip) -> Described:
+        """Returns the clip's events and coverage row."""
+        self.setup()
+        return asyncio.run(self._stage.describe(clip))
+
+
+class Sink:
+    """The one writer of a log."""
+
+    def __init__(self, settings: Settings, metadata: dict[str, str]) -> None:
+        self._writer = LogWriter(
+            settings.log,
+            metadata=metadata,
+            policy=CompactPolicy(min_files=settings.compact.files, max_age_s=settings.compact.age_s),
+            lock_wait_s=_LOCK_WAIT_S,
+        )
+        self._open = False
+
+    def setup(self) -> int:
+        """Takes the log's lock; raises LogBusyError or LogError. Returns its process id."""
+        if not self._open:  # a restarted sink takes the lock again with its first call
+            self._writer.setup()
+            self._open = True
+        return os.getpid()
+
+    def commit(self, described: Described, run_id: str, attempt: int) -> bool:
+        """Commits a clip; False when an earlier commit of the same clip and attempt had won."""
+        self.setup()
+        return self._writer.commit(described, run_id=run_id, attempt=attempt)
+
+    def committed(self, source_id: str, session: str, run_id: str) -> dict[str, ClipState]:
+        """Returns what the log holds of a session in a run, by clip id."""
+        self.setup()
+        return self._writer.committed(source_id, session, run_id)
+
+    def compact(self, source_id: str) -> int:
+        """Merges a finished source's small files; returns how many."""
+        self.setup()
+        return self._writer.compact(source_id)
+
+    def close(self) -> None:
+        """Releases the log."""
+        self._writer.close()
+        self._open = False
+
+
+def _limit_memory(extra_bytes: int) -> None:
+    """Lets this process grow by `extra_bytes` of address space and no more."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + extra_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(
+        resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )

@@ -1,0 +1,252 @@
+"""The commands that read a log: at, around, events, search, sources, export. They never change it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+from query.export import FORMATS, export
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from operators.errors import ConfigError
+from operators.stitch import LoggedEvent
+from pipeline import config
+from pipeline.text import clock, one_line
+from query.at import AtAnswer
+from query.log import EventLog, open_log
+
+LogOption = Annotated[
+    Path | None, typer.Option("--log", help="folder of the event log (SIGHTLOG_LOG; default ./sightlog-log)")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+RunOption = Annotated[str | None, typer.Option("--run", help="look at this run instead of the default view")]
+ZoneOption = Annotated[
+    str | None, typer.Option("--tz", help="zone of clock times without one, such as Europe/Berlin")
+]
+SourceArgument = Annotated[str, typer.Argument(help="which source: `sightlog sources` lists them")]
+
+
+def _open(log: Path | None) -> EventLog:
+    return open_log(config.load(None, {"log": log} if log else None).log)
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(f"unknown zone {name!r}; write it like Europe/Berlin or UTC") from error
+
+
+def _print_json(item: dict[str, Any]) -> None:
+    typer.echo(json.dumps(item, ensure_ascii=False))
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _span(event: LoggedEvent) -> str:
+    if event.end_s - event.start_s < 0.05:
+        return clock(event.start_s)
+    return f"{clock(event.start_s)} - {clock(event.end_s)}"
+
+
+def events_table(events: Iterable[LoggedEvent], *, title: str | None = None, source: bool = False) -> Table:
+    """Returns a table of events, one a row."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    if source:
+        table.add_column("source", no_wrap=True)
+    table.add_column("time", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("what", ratio=1)
+    for event in events:
+        flags = f" ({', '.join(event.flags)})" if event.flags else ""
+        row = [_span(event), event.kind, escape(one_line(event.description) + flags)]
+        table.add_row(*([event.source_id] if source else []), *row)
+    return table
+
+
+def print_answer(answer: AtAnswer, console: Console | None = None) -> None:
+    """Prints the answer to a point question for a person."""
+    console = console or _console()
+    said = answer.to_json()
+    when = said["time"]
+    console.print(escape(f"{answer.source_id} at {when['asked']}: {when['interpretation']}"))
+    seen = said["coverage"]
+    why = f": {seen['reason']}" if seen["reason"] else ""
+    looked = "somebody was looking" if answer.covered_share > 0 else "nobody was looking"
+    run = f", run {answer.run_id}" if answer.run_id else ""
+    console.print(escape(f"{looked} ({seen['outcome']}{why}{run})"), style="dim")
+    for title, events in (("before", answer.before), ("then", answer.covering), ("after", answer.after)):
+        if events:
+            console.print()
+            console.print(events_table(events, title=title))
+        elif title == "then":
+            nothing = (
+                "nothing was seen to happen then"
+                if answer.covered_share > 0
+                else "what happened then is not known"
+            )
+            console.print(f"\n{nothing}")
+
+
+def at(
+    source: SourceArgument,
+    time: Annotated[str, typer.Argument(help="45, 00:45, 1:02:03, 1m30s, 第45秒, or ISO 8601 with zone")],
+    log: LogOption = None,
+    run: RunOption = None,
+    tz: ZoneOption = None,
+    near: Annotated[int, typer.Option(help="events to show before and after", min=0, max=100)] = 3,
+    json_output: JsonOption = False,
+) -> None:
+    """Say what happened at a time, what came before and after, and whether anyone was looking."""
+    answer = _open(log).at(source, time, n=near, run=run, tz=_zone(tz))
+    if json_output:
+        _print_json(answer.to_json())
+    else:
+        print_answer(answer)
+
+
+def around(
+    source: SourceArgument,
+    text: Annotated[str, typer.Argument(help="words of the event to look around")],
+    log: LogOption = None,
+    run: RunOption = None,
+    near: Annotated[int, typer.Option(help="events to show before and after", min=0, max=100)] = 5,
+    json_output: JsonOption = False,
+) -> None:
+    """Show the key events before and after the event that matches TEXT."""
+    answer = _open(log).around(source, text, n=near, run=run)
+    if json_output:
+        _print_json(answer.to_json())
+        return
+    console = _console()
+    if answer.match is None:
+        console.print(escape(f"nothing in {answer.source_id} matches {text!r}"))
+        raise typer.Exit(1)
+    for title, events in (("before", answer.before), ("match", [answer.match]), ("after", answer.after)):
+        if events:
+            console.print(events_table(events, title=title))
+    if answer.other_matches:
+        console.print(
+            f"\n{answer.other_matches} more events match; `sightlog search` lists them", style="dim"
+        )
+
+
+def events(
+    source: Annotated[str | None, typer.Argument(help="which source; all of them when left out")] = None,
+    log: LogOption = None,
+    start: Annotated[str | None, typer.Option("--from", help="events that end after this time")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="events that begin before this time")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="only this kind; may be given again")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="only events that hold all these words")] = None,
+    limit: Annotated[int | None, typer.Option(help="at most this many", min=1)] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="parts as they were logged, not joined")] = False,
+    run: RunOption = None,
+    tz: ZoneOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List events by time."""
+    found = _open(log).events(
+        source,
+        start=start,
+        end=end,
+        kind=kind or None,
+        text=text,
+        raw=raw,
+        run=run,
+        limit=limit,
+        tz=_zone(tz),
+    )
+    _show(found, json_output, source=source is None)
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="words; English by their stems, Chinese as written")],
+    log: LogOption = None,
+    source: Annotated[str | None, typer.Option("--source", help="only this source")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="only this kind; may be given again")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="at most this many", min=1, max=10_000)] = 20,
+    json_output: JsonOption = False,
+) -> None:
+    """Find events by their words, the best match first."""
+    _show(_open(log).search(text, source=source, kind=kind or None, limit=limit), json_output, source=True)
+
+
+def _show(found: Iterable[LoggedEvent], json_output: bool, *, source: bool) -> None:
+    if json_output:
+        for event in found:
+            _print_json(event.to_json())
+        return
+    listed = list(found)
+    if listed:
+        _console().print(events_table(listed, source=source))
+    else:
+        _console().print("no event")
+
+
+def sources(log: LogOption = None, json_output: JsonOption = False) -> None:
+    """List the sources: what is covered, the gaps and why, the runs."""
+    summaries = _open(log).sources()
+    if json_output:
+        for summary in summaries:
+            _print_json(summary.to_json())
+        return
+    table = Table("source", "from", "to", "covered", "events", "run", "not seen", box=None, pad_edge=False)
+    for s in summaries:
+        gaps = ", ".join(
+            f"{clock(g.start_s)}-{clock(g.end_s)} {g.reason_code or g.outcome}" for g in s.gaps[:3]
+        )
+        more = f" and {len(s.gaps) - 3} more" if len(s.gaps) > 3 else ""
+        table.add_row(
+            s.source_id,
+            clock(s.start_s),
+            clock(s.end_s),
+            f"{100 * s.covered_share:.1f} %",
+            str(s.events),
+            s.run_id or "",
+            escape(gaps + more),
+        )
+    _console().print(table)
+
+
+def export_events(
+    source: SourceArgument,
+    format_: Annotated[str, typer.Option("--format", "-f", help=f"one of {', '.join(FORMATS)}")] = "jsonl",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="file to write; default: print")] = None,
+    log: LogOption = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="only this kind; may be given again")
+    ] = None,
+    run: RunOption = None,
+) -> None:
+    """Write a source's events as JSON lines, CSV, WebVTT, SRT or chapters."""
+    if format_ not in FORMATS:
+        raise ConfigError(f"unknown format {format_!r}; choose one of {', '.join(FORMATS)}")
+    pieces = export(_open(log), source, format_, kind=kind or None, run=run)
+    if out is None:
+        for piece in pieces:
+            typer.echo(piece, nl=False)
+        return
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}; choose another --out") from error
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds these commands to the application."""
+    for command in (at, around, events, search, sources):
+        app.command()(command)
+    app.command("export")(export_events)

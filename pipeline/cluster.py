@@ -1,0 +1,77 @@
+"""Starts Ray embedded, or joins a cluster, for the length of a block; nothing else touches Ray's start-up."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from operators.errors import ConfigError
+from pipeline.config import RaySettings
+
+NAMESPACE = "sightlog"
+
+
+@contextmanager
+def ray_session(settings: RaySettings) -> Iterator[None]:
+    """Connects to Ray for the length of the block; an embedded Ray is shut down afterwards.
+
+    Ray reads its environment when it is imported: a process that imported it before gets an embedded Ray on
+    the machine's address instead of loopback. Raises ConfigError when the cluster at `settings.address` does
+    not answer.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    options: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+    }
+    if settings.address is None:
+        # The name is historical: on any system it makes a node listen on 127.0.0.1 and nowhere else
+        # (ray/_private/services.py, get_node_ip_address).
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": settings.object_store_bytes,
+        }
+    else:
+        options["address"] = settings.address
+    import ray
+
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if settings.address is None:
+            raise ConfigError(f"Ray does not start: {reason}; see `sightlog doctor`") from error
+        raise ConfigError(
+            f"the Ray cluster at {settings.address!r} does not answer: {reason}; check it with `ray status`, "
+            "or leave ray.address out"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def actor(cls: type, *args: object, local: bool, num_cpus: float = 0.0, retries: int = 0) -> Any:
+    """Returns a handle to a new actor of `cls`; `local` keeps it on the driver's node (it reads local files).
+
+    Ray restarts it for ever and repeats a call it died in up to `retries` times (-1: for ever).
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    options: dict[str, Any] = {
+        "num_cpus": num_cpus,
+        "max_restarts": -1,
+        "max_task_retries": retries,
+        "scheduling_strategy": "SPREAD",
+    }
+    if local:
+        node = ray.get_runtime_context().get_node_id()
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    return ray.remote(**options)(cls).remote(*args)

@@ -1,0 +1,180 @@
+"""The configuration: one strict YAML file and environment overrides, each setting documented at its place.
+
+Order of precedence: command line, environment (`SIGHTLOG_LOG`, `SIGHTLOG_CLIPS__CLIP_S`, ...), file, default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from operators.builtin import BuiltinSettings
+from operators.gate import GateSettings
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from operators.clips import ClipSettings
+from operators.errors import ConfigError
+from operators.probe import DecodeLimits
+
+
+class DecodeSettings(BaseModel):
+    """How files are decoded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: DecodeLimits = Field(default=DecodeLimits(), description="what a file may ask of the decoder")
+    memory_bytes: int = Field(
+        default=4 * 2**30,
+        ge=2**29,
+        description="memory a decoding process may take; a hostile file kills its own worker, not the run",
+    )
+    stall_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="a decoder that yields no clip for this long is killed and started again",
+    )
+    max_deaths: int = Field(
+        default=3, ge=1, description="after this many deaths over one file the rest of it is logged as failed"
+    )
+
+
+class RaySettings(BaseModel):
+    """Where the actors run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str | None = Field(
+        default=None,
+        description="an existing cluster to join, such as 10.0.0.1:6379 or auto; none starts an embedded one",
+    )
+    decoders: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="decoding actors, one file each at a time; default: one a core",
+    )
+    describers: int | None = Field(
+        default=None, ge=1, le=1024, description="describing actors; default: one a core"
+    )
+    clips_in_flight: int = Field(
+        default=2,
+        ge=1,
+        le=256,
+        description="clips a describer holds at once; one is worked on while the next arrives",
+    )
+    object_store_bytes: int = Field(
+        default=512 * 2**20,
+        ge=80 * 2**20,
+        description="shared memory for clips in flight (a 10 s clip is about 11 MB); embedded start only",
+    )
+
+
+class CompactSettings(BaseModel):
+    """When the log's small files, one a clip, are merged into larger ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: int = Field(
+        default=64, ge=2, description="merge a folder's files when there are this many not merged yet"
+    )
+    age_s: float = Field(
+        default=600.0, gt=0, description="merge them at the latest when the oldest is this old"
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of sightlog."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="SIGHTLOG_", env_nested_delimiter="__"
+    )
+
+    log: Path = Field(default=Path("sightlog-log"), description="folder of the event log")
+    clips: ClipSettings = Field(default=ClipSettings(), description="how frames are cut into clips")
+    gate: GateSettings = Field(default=GateSettings(), description="which clips a model need not look at")
+    decode: DecodeSettings = Field(default=DecodeSettings(), description="how files are decoded")
+    builtin: BuiltinSettings = Field(default=BuiltinSettings(), description="the describer without a model")
+    subtitles: bool = Field(
+        default=True, description="log subtitles (sidecar or embedded) as `speech` events"
+    )
+    compact: CompactSettings = Field(
+        default=CompactSettings(), description="when the log's small files are merged"
+    )
+    ray: RaySettings = Field(default=RaySettings(), description="where the actors run")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file arrives as init arguments; the environment must win over it.
+        return env_settings, init_settings
+
+
+def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Returns the settings of a YAML file (or the defaults), the environment and `overrides` (dotted names).
+
+    Raises ConfigError with one sentence for a missing file, bad YAML, an unknown name or a value out of
+    range.
+    """
+    raw: Any = {}
+    if path is not None:
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read configuration {str(path)!r}: {error.strerror}; check the path given to --config"
+            ) from error
+        except yaml.YAMLError as error:
+            where = str(error).replace("\n", " ")
+            raise ConfigError(f"configuration {str(path)!r} is not YAML ({where}); mend that line") from error
+        if not isinstance(raw, dict):
+            raise ConfigError(
+                f"configuration {str(path)!r} is not a mapping; write lines such as 'log: ./my-log'"
+            )
+    name = str(path) if path else "the environment or command line"
+    try:
+        settings = Settings(**raw)
+        if overrides:
+            settings = Settings.model_validate(_merged(settings.model_dump(), overrides))
+    except ValidationError as error:
+        raise ConfigError(_sentence(name, error)) from error
+    return settings
+
+
+def _merged(data: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    for dotted, value in overrides.items():
+        *parents, last = dotted.split(".")
+        target = data
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    return data
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    problem = (
+        "is not a setting" if first["type"] == "extra_forbidden" else f"= {first['input']!r}: {first['msg']}"
+    )
+    return f"in {name}: {where} {problem}{more}; `sightlog config schema` lists every setting"
+
+
+def documented(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yields (dotted name, default as JSON, description) of every setting, depth first."""
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from documented(type(default), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(default, default=str), field.description or ""

@@ -1,0 +1,1 @@
+"""The read side: opens an event log and answers questions about it."""

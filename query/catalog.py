@@ -1,0 +1,166 @@
+"""Knows the log's sources, sessions and runs: finds the source that a user means and the run that counts."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path, PurePath
+
+import pyarrow.parquet as pq
+
+from operators.errors import LogError, UnknownSourceError
+from operators.identity import slug
+from query.files import FolderMemory, LogFiles
+from query.rows import Lane
+from sinks.layout import (
+    CompleteRecord,
+    RunRecord,
+    SessionRecord,
+    SourceRecord,
+    completions,
+    read_record,
+    runs,
+    sessions,
+    sources,
+)
+
+_SHOWN = 5  # names that an error message lists
+
+
+class Catalog:
+    """The records beside the rows, remembered while their folders stand still."""
+
+    def __init__(self, files: LogFiles) -> None:
+        self.root = files.root
+        self._files = files
+        self._sources: FolderMemory[SourceRecord | None] = FolderMemory()
+        self._sessions: FolderMemory[list[SessionRecord]] = FolderMemory()
+        self._completions: FolderMemory[list[CompleteRecord]] = FolderMemory()
+        self._runs: FolderMemory[list[RunRecord]] = FolderMemory()
+
+    def source_ids(self) -> list[str]:
+        """Returns the ids of all sources, registered or with rows, sorted."""
+        return sorted({*(s.source_id for s in sources(self.root)), *self._files.source_ids()})
+
+    def resolve(self, name: str) -> str:
+        """Returns the id of the source that `name` means: its id, its file's name or path, or the id's start.
+
+        Raises UnknownSourceError, naming what comes near.
+        """
+        for wanted in dict.fromkeys((name, slug(name), slug(PurePath(name).stem))):
+            if self._exists(wanted):
+                return wanted
+        known = self.source_ids()
+        starting = [one for one in known if name and one.startswith(name.lower())]
+        if len(starting) == 1:
+            return starting[0]
+        near = starting or get_close_matches(slug(name), known, n=_SHOWN, cutoff=0.5) or known
+        hint = f"did you mean {', '.join(near[:_SHOWN])}" if near else "the log holds no source yet"
+        raise UnknownSourceError(f"unknown source {name!r}: {hint}? `sightlog sources` lists all")
+
+    def _exists(self, wanted: str) -> bool:
+        if slug(wanted) != wanted:  # also keeps `..` and `/` out of paths
+            return False
+        return (self.root / "sources" / wanted).is_dir() or (
+            self.root / "events" / f"source={wanted}"
+        ).is_dir()
+
+    def source(self, source_id: str) -> SourceRecord | None:
+        """Returns the source's record; None for rows that nobody registered."""
+        folder = self.root / "sources" / source_id
+        return self._sources.get(folder, lambda: read_record(folder / "source.json", SourceRecord))
+
+    def sessions(self, source_id: str) -> list[SessionRecord]:
+        """Returns the source's sessions, the first seen first."""
+        return self._sessions.get(self.root / "sources" / source_id, lambda: sessions(self.root, source_id))
+
+    def is_live(self, source_id: str) -> bool:
+        """Whether a bare 00:45 is a clock time: for cameras, and for rows with a clock nobody registered."""
+        record = self.source(source_id)
+        return record.kind == "live" if record is not None else True in self._files.axes(source_id)
+
+    def lanes(self, source_id: str) -> list[Lane]:
+        """Returns the timelines of a source: each session without a clock, then all that has one together."""
+        axes = self._files.axes(source_id)
+        media: list[str] = []
+        if False in axes:
+            lane = Lane(source_id=source_id, wall=False, session=None)
+            known = self._current(source_id)
+            media = [s.session for s in known if s.start_time is None]
+            if not known:
+                media = sorted({one for one, _ in self._files.retry(lambda: self._last_commits(lane))})
+        lanes = [Lane(source_id=source_id, wall=False, session=session) for session in media]
+        return lanes + [Lane(source_id=source_id, wall=True, session=None)] * (True in axes)
+
+    def _current(self, source_id: str) -> list[SessionRecord]:
+        hidden = self.superseded(source_id)
+        return [s for s in self.sessions(source_id) if s.session not in hidden]
+
+    def superseded(self, source_id: str) -> frozenset[str]:
+        """Returns the sessions that a later one of the same file replaces: its start time was corrected."""
+        last = {s.fingerprint: s.session for s in self.sessions(source_id) if s.fingerprint}
+        ours = (s for s in self.sessions(source_id) if s.fingerprint)
+        return frozenset(s.session for s in ours if s.session != last[s.fingerprint])
+
+    def completions(self, source_id: str, session: str) -> list[CompleteRecord]:
+        """Returns which runs have every clip of a session, the first completed first."""
+        folder = self.root / "complete" / source_id / session
+        return self._completions.get(folder, lambda: completions(self.root, source_id, session))
+
+    def file_run(self, lane: Lane, session: str) -> str | None:
+        """Returns the run that counts for a file's session by default; None for a live one or no rows."""
+        if not self._is_file(lane, session):
+            return None
+        complete = self.completions(lane.source_id, session)
+        if complete:
+            return complete[-1].run_id
+        known = self._known_runs()
+        if len(known) == 1:
+            return known[0].run_id
+        commits = self._files.retry(lambda: self._last_commits(lane))
+        of_session = {run: us for (one, run), us in commits.items() if one == session}
+        return max(of_session, key=lambda run: (of_session[run], run)) if of_session else None
+
+    def ranks(self, lane: Lane) -> dict[str, int]:
+        """Returns a number for each run with rows on the lane's axis: the later written to, the higher."""
+        commits = self._files.retry(lambda: self._last_commits(lane))
+        last: dict[str, int] = {}
+        for (_, run), us in commits.items():
+            last[run] = max(us, last.get(run, us))
+        return {run: rank for rank, run in enumerate(sorted(last, key=lambda run: (last[run], run)))}
+
+    def check_run(self, run: str) -> str:
+        """Returns the id of the run that `run` names, whole or by its start. Raises LogError without one."""
+        known = [record.run_id for record in self._known_runs()]
+        starting = [one for one in known if one.startswith(run)] if run else []
+        if run in known or len(starting) == 1:
+            return run if run in known else starting[0]
+        shown = ", ".join(known[-_SHOWN:]) or "none"
+        raise LogError(
+            f"unknown run {run!r}: the log's newest runs are {shown}; `sightlog sources` lists them"
+        )
+
+    def _is_file(self, lane: Lane, session: str) -> bool:
+        record = self.source(lane.source_id)
+        if not lane.wall or (record is not None and record.kind == "file"):
+            return True
+        return any(s.session == session and s.fingerprint for s in self.sessions(lane.source_id))
+
+    def _known_runs(self) -> list[RunRecord]:
+        return self._runs.get(self.root / "runs", lambda: runs(self.root))
+
+    def _last_commits(self, lane: Lane) -> dict[tuple[str, str], int]:
+        span = self._files.span(lane.source_id, wall=lane.wall)
+        last: dict[tuple[str, str], int] = {}
+        for path in self._files.paths(lane.source_id, *span, wall=lane.wall) if span else ():
+            for key, us in _commits_of(path):
+                last[key] = max(us, last.get(key, us))
+        return last
+
+
+@lru_cache(maxsize=16_384)
+def _commits_of(path: Path) -> tuple[tuple[tuple[str, str], int], ...]:
+    """Returns the last commit of each (session, run) in a file."""
+    table = pq.ParquetFile(path).read(columns=["session", "run_id", "committed_us"])
+    last = table.group_by(["session", "run_id"]).aggregate([("committed_us", "max")]).to_pylist()
+    return tuple(((row["session"], row["run_id"]), row["committed_us_max"]) for row in last)

@@ -1,0 +1,91 @@
+"""Lists the events of a range: those of a lane in the order of time, without holding a long log in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from operators.errors import TimeFormatError
+from operators.stitch import LoggedEvent
+from query.catalog import Catalog
+from query.files import LogFiles
+from query.moment import find_moment
+from query.rows import SECOND_US, Lane, place
+from query.view import View
+
+CHUNK_US = 3600 * SECOND_US  # an hour of a camera is 360 clips: enough to read in one go, little to hold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """[lo_us, hi_us) of a lane; an end that is None is open."""
+
+    lane: Lane
+    lo_us: int | None = None
+    hi_us: int | None = None
+
+    def bounds(self, span: tuple[int, int] | None) -> tuple[int, int]:
+        """Returns the range with open ends closed at those of the lane's rows, the last moment included."""
+        first_us, last_us = span or (0, 0)
+        return (
+            first_us if self.lo_us is None else self.lo_us,
+            max(last_us + 1, first_us) if self.hi_us is None else self.hi_us,
+        )
+
+
+def find_ranges(
+    catalog: Catalog,
+    files: LogFiles,
+    source_id: str,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    tz: tzinfo | None = None,
+    now: datetime | None = None,
+) -> list[Range]:
+    """Returns the ranges of a source that [start, end) means; without either, everything that it has.
+
+    Offsets mean the newest session, as in every question; clock times whatever has a clock.
+    Raises TimeFormatError for a time that cannot be read, or for an end at or before the start.
+    """
+    if start is None and end is None:
+        return [Range(lane=lane) for lane in catalog.lanes(source_id)]
+    lo, hi = (
+        None if text is None else find_moment(catalog, files, source_id, text, tz=tz, now=now)
+        for text in (start, end)
+    )
+    lanes = {moment.lane for moment in (lo, hi) if moment is not None}
+    if len(lanes) > 1:
+        raise TimeFormatError(f"from {start} to {end} mixes an offset and a clock time: use two of a kind")
+    if lo is not None and hi is not None and hi.us <= lo.us:
+        raise TimeFormatError(f"from {start} to {end} is no range: the end is not after the start")
+    return [Range(lane=lanes.pop(), lo_us=lo.us if lo else None, hi_us=hi.us if hi else None)]
+
+
+def joined_events(view: View, wanted: Range) -> Iterator[LoggedEvent]:
+    """Yields the joined events that overlap the range, by start; a moment at its very start is in it."""
+    lo_us, hi_us = wanted.bounds(view.span())
+    wall = view.lane.wall
+    at_us = lo_us
+    while at_us < hi_us:
+        joined = view.joined(at_us, min(at_us + CHUNK_US, hi_us))
+        for event in joined.events:
+            begin_us, end_us = place(event, wall=wall)
+            begun_before = at_us == lo_us and begin_us < lo_us < end_us
+            if begun_before or at_us <= begin_us < min(joined.hi_us, hi_us):
+                yield event
+        at_us = joined.hi_us
+
+
+def parts(view: View, wanted: Range) -> Iterator[LoggedEvent]:
+    """Yields the parts that overlap the range as they were logged, by start; superseded ones are left out."""
+    lo_us, hi_us = wanted.bounds(view.span())
+    wall = view.lane.wall
+    for at_us in range(lo_us, hi_us, CHUNK_US):
+        until_us = min(at_us + CHUNK_US, hi_us)
+        placed = [(*place(p, wall=wall), p.event_id, p) for p in view.window(at_us - 1, until_us).parts]
+        for begin_us, end_us, _, part in sorted(placed, key=lambda one: one[:3]):
+            begun_before = at_us == lo_us and begin_us < lo_us < end_us
+            if begun_before or at_us <= begin_us < until_us:
+                yield part

@@ -1,0 +1,1 @@
+"""Where events go: the Parquet event log and line-by-line JSON."""

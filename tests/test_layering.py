@@ -1,0 +1,117 @@
+"""The design's table of who may import whom, held against every module of the project."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = {"operators", "sinks", "query", "pipeline"}
+
+# folder: (our packages and modules it may import, outside packages it may import)
+ALLOWED: dict[str, tuple[set[str], set[str]]] = {
+    "operators": ({"operators"}, {"numpy", "pydantic"}),
+    "sinks": (
+        {"sinks", "operators.core", "operators.errors", "operators.identity"},
+        {"pyarrow"},
+    ),
+    "query": (
+        {
+            "query",
+            "operators.core",
+            "operators.errors",
+            "operators.identity",
+            "operators.stitch",
+            "operators.timeline",
+            "sinks.schema",
+            "sinks.layout",
+        },
+        {"pyarrow", "duckdb", "tantivy", "numpy"},
+    ),
+    "pipeline": (
+        {"pipeline", "query", "sinks", "operators"},
+        {"ray", "typer", "rich", "pydantic", "pydantic_settings", "yaml", "pyarrow", "av"},
+    ),
+}
+# Heavy imports have one home each.
+HOMES: dict[str, set[str]] = {
+    "av": {
+        "operators/decode.py",
+        "operators/probe.py",
+        "operators/clips.py",
+        "operators/filters.py",
+        "operators/signals.py",
+        "operators/sound.py",
+        "operators/stills.py",
+        "operators/render_writer.py",
+        "operators/subtitles.py",
+        "pipeline/doctor.py",
+    },
+    "cv2": {
+        "operators/signals.py",
+        "operators/motion.py",
+        "operators/stills.py",
+        "operators/screentext.py",
+        "operators/ocr.py",
+        "operators/render.py",
+        "operators/render_scene.py",
+    },
+    "rapidocr": {"operators/ocr.py"},
+    "onnxruntime": {"operators/ocr.py"},
+    "ray": {"pipeline/cluster.py", "pipeline/run.py", "pipeline/team.py", "pipeline/machine.py"},
+}
+MODULES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Returns every module that the file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from operators import core` imports operators.core
+            found |= {
+                f"{node.module}.{alias.name}" if node.module in OURS else node.module for alias in node.names
+            }
+    return found
+
+
+def within(name: str, allowed: set[str]) -> bool:
+    return any(name == a or name.startswith(f"{a}.") for a in allowed)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_imports_only_what_the_design_allows(path: Path) -> None:
+    module = str(path.relative_to(ROOT))
+    ours, outside = ALLOWED[module.split("/")[0]]
+    for name in imports(path):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names or top == "__future__":
+            continue
+        if top in OURS:
+            assert within(name, ours), f"{module} may not import {name}"
+        elif top in HOMES:
+            assert module in HOMES[top], f"{top} has its home elsewhere than {module}"
+        else:
+            assert top in outside, f"{module} may not import {top}"
+
+
+def test_every_home_exists() -> None:
+    missing = {home for homes in HOMES.values() for home in homes if not (ROOT / home).exists()}
+    assert not missing
+
+
+def test_the_nouns_import_nothing_of_ours_but_the_errors() -> None:
+    ours = {name for name in imports(ROOT / "operators/core.py") if name.split(".")[0] in OURS}
+    assert ours == {"operators.errors"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_says_first_what_it_owns(path: Path) -> None:
+    doc = ast.get_docstring(ast.parse(path.read_text()))
+    assert doc, path
+    assert doc.splitlines()[0].endswith((".", ":")), path
