@@ -29,7 +29,7 @@ FORMATS = (
     *("mp3", "aac", "flac", "wav"),  # to be refused as sound, by name
 )
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
-_DECLARING = {"mov", "matroska", "avi", "asf"}  # kinds whose header states a length that outlives a cut
+_DECLARING = {"mov", "matroska", "avi", "asf", "flv"}  # kinds whose header states a length that outlives a cut
 
 
 class DecodeLimits(BaseModel):
@@ -173,7 +173,7 @@ def _choose(path: Path, container: av.container.InputContainer, limits: DecodeLi
         pixel_aspect=aspect if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1),
         video_start_s=_start_s(video),
         video_end_s=_video_end_s(video, zero_s) if zero_s is not None and declares else None,
-        total_end_s=_total_end_s(container, sound) if declares else None,
+        total_end_s=_total_end_s(container, sound, kinds) if declares else None,
         may_jump=bool(container.format.flags & cast(int, FormatFlags.ts_discont.value)),
         only_dts="avi" in kinds,
     )
@@ -216,8 +216,11 @@ def _video_end_s(video: av.VideoStream, zero_s: Fraction) -> Fraction | None:
     return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3]) - zero_s  # Matroska: when the stream ends
 
 
-def _total_end_s(container: av.container.InputContainer, sound: av.AudioStream | None) -> Fraction | None:
+def _total_end_s(
+    container: av.container.InputContainer, sound: av.AudioStream | None, kinds: frozenset[str]
+) -> Fraction | None:
     duration = container.duration
     if duration is None or len(container.streams) > 1 + (sound is not None):
         return None  # nobody knows which stream is the longest
-    return Fraction(duration, av.time_base)
+    start = container.start_time if "flv" in kinds else 0  # states the last time, the others the length
+    return Fraction(duration - start, av.time_base)

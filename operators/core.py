@@ -107,7 +107,7 @@ class Signals:
     """What every frame and the sound of [start_s, end_s) say cheaply.
 
     Per decoded frame [N]: `pts_s`, `cut` (FFmpeg scdet score, 0-100; 0 where only the light changed), `change`
-    (mean absolute frame difference, 0-255), `luma` (mean, 0-255), `black` and `frozen` (bool: no point changed).
+    (mean absolute frame difference, 0-255), `luma` (mean, 0-255), `black` and `frozen` (bool: no visible change).
     Per motion sample, about 5 Hz [M]: `motion_pts_s`, `motion` uint8 [M, 12, 16] (share of each cell that
     changed since the sample before, 0-255), `sharp` (points of the 320 px picture that changed by more than 60),
     `thumbs` uint8 [M, 144, 192] (gray picture, stretched to that shape).

@@ -10,14 +10,12 @@ import av.filter
 import numpy as np
 
 from operators.core import U8
-from operators.light import likeness
+from operators.light import SAME_SCENE, likeness
 
 SMALL_PX = 320  # longest side: scdet, FFmpeg's own choice for thumbnails, finds the same cuts as at full size
-_STILL_LEVELS = 3  # a repeated picture comes out of any encoder within this; sensor noise does not
+_STILL_MEAN = 0.255  # gray levels: FFmpeg's freezedetect at n=0.001
+_STILL_POINT = 12  # gray levels: a repeated picture, well or badly encoded; a clock or a letter changes more
 _POSSIBLE_CUT = 5.0  # scdet scores below this are never cuts, so their structure is not looked at
-_SAME_STRUCTURE = (
-    0.85  # correlation of two pictures that show one scene under other light; other shots: < 0.6
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -56,17 +54,19 @@ class PictureFilter:
         last, self._last = self._last, gray
         if last is None or last.shape != gray.shape:
             return Look(gray=gray, cut=0.0, change=0.0, frozen=False)
-        if score >= _POSSIBLE_CUT and likeness(last, gray) >= _SAME_STRUCTURE:
+        if score >= _POSSIBLE_CUT and likeness(last, gray) >= SAME_SCENE:
             score = 0.0
-        frozen = (
-            change < 0.1 and int((np.maximum(last, gray) - np.minimum(last, gray)).max()) <= _STILL_LEVELS
-        )
+        frozen = change < _STILL_MEAN and _most(last, gray) <= _STILL_POINT
         return Look(gray=gray, cut=score, change=change, frozen=frozen)
 
     def reset(self) -> None:
         """Forgets the frame before."""
         self._shape = None
         self._last = None
+
+
+def _most(a: U8, b: U8) -> int:
+    return int((np.maximum(a, b) - np.minimum(a, b)).max())
 
 
 def upright(gray: U8, rotation: float) -> U8:

@@ -6,6 +6,8 @@ import numpy as np
 
 from operators.core import F32, U8
 
+SAME_SCENE = 0.75  # likeness of two pictures of one scene under other light; those of two shots are below 0.5
+
 
 def likeness(a: U8, b: U8) -> float:
     """Returns the correlation of two pictures of one shape, -1 to 1; indifferent to brightness and contrast.

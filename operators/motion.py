@@ -27,12 +27,15 @@ _PAUSE_STEPS = 3.2  # a moving thing is active in two samples of three
 _BRIDGE_S = 1.5  # a longer rest is the end of an episode
 _DENSITY = 0.7  # active share of a burst: moving things 0.8-1, typing and clicking 0.2-0.7
 _STILL = 0.12  # share of frames without any change: moving things 0, scrolling and page loads 0.13-0.8
+_STEADY, _REGULAR = 0.9, 0.1  # more stillness is allowed where it is that of a film's doubled frames
 _STRONG_SAMPLES = 3
 _TRAVEL = 0.15  # share of the picture that something small crosses before it counts
 _FAINT_FIRST, _FAINT_LAST = (
     0.01,
     0.03,
 )  # share of a burst's sharpest change below which its shadow moves alone
+_DIM = 100  # points; with fewer nothing in a burst is sharp, and it is left as it is
+_TRACE, _TRACES = 10, 3  # points, samples: what shows of a thing before it fills a quarter of a cell
 _FILM_CUT_S = 5.0  # shots shorter than this are edited film, where motion words mean nothing
 
 Mask = npt.NDArray[np.bool_]
@@ -43,7 +46,7 @@ class Series:
     """Motion samples by time: `at_s` [M], `grid` float32 [M, 12, 16] 0-1, `sharp` [M], `thumbs` [M, 144, 192].
 
     `active` [M]: something changed that is worth a look. `fresh` [M]: the picture before belongs to another
-    shot, or there is none. `still` [M]: share of the frames since the sample before that did not change at all.
+    shot, or there is none. `still` [M]: share of the time since the sample before in which nothing changed.
     `step_s`: the usual time between two samples.
     """
 
@@ -93,7 +96,7 @@ def series(signals: Signals, cuts_s: Sequence[float]) -> Series:
     for cut_s in cuts_s:
         fresh[np.searchsorted(at_s, cut_s - 1e-6) : np.searchsorted(at_s, cut_s - 1e-6) + 1] = True
     grid[fresh] = 0
-    steps = np.diff(at_s)
+    frame_s = float(np.median(np.diff(signals.pts_s))) if len(signals.pts_s) > 1 else _STEP_S
     return Series(
         at_s=at_s,
         grid=grid,
@@ -101,8 +104,8 @@ def series(signals: Signals, cuts_s: Sequence[float]) -> Series:
         thumbs=signals.thumbs,
         active=(grid.max(axis=(1, 2), initial=0) >= _CELL) | (grid.mean(axis=(1, 2)) >= _AREA),
         fresh=fresh,
-        still=_still_share(signals),
-        step_s=max(_STEP_S, float(np.median(steps))) if len(steps) else _STEP_S,
+        still=_still_share(signals, frame_s),
+        step_s=max(_STEP_S, frame_s),
     )
 
 
@@ -156,12 +159,16 @@ def centre(grid: F32) -> tuple[float, float]:
     return x, y
 
 
-def _still_share(signals: Signals) -> F32:
-    """Returns the share of frames without any change between each motion sample and the one before it."""
-    ends = np.searchsorted(signals.pts_s, signals.motion_pts_s, side="right")
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    total = np.concatenate([[0], np.cumsum(signals.frozen)])
-    return np.asarray((total[ends] - total[starts]) / np.maximum(1, ends - starts), dtype=np.float32)
+def _still_share(signals: Signals, frame_s: float) -> F32:
+    """Returns the share of the time between each motion sample and the one before it in which nothing changed.
+
+    Counted in frames that last `frame_s`, so that a picture that stands says the same as one that is repeated.
+    """
+    moving = np.concatenate([[0], np.cumsum(~signals.frozen)])
+    ends = moving[np.searchsorted(signals.pts_s, signals.motion_pts_s, side="right")]
+    frames = np.diff(ends, prepend=ends[:1])
+    time_s = np.diff(signals.motion_pts_s, prepend=signals.motion_pts_s[:1] - 1)
+    return np.asarray(1 - np.minimum(1, frames * frame_s / time_s), dtype=np.float32)
 
 
 def _runs(samples: Series) -> Iterator[tuple[int, int]]:
@@ -184,16 +191,19 @@ def _judged(samples: Series, first: int, last: int) -> Iterator[Episode]:
     first, last = _trimmed(samples, first, last)
     part = samples.span(first, last)
     active = samples.active[part]
-    dense = float(active.mean()) >= _DENSITY and float(samples.still[part].mean()) <= _STILL
-    if int(active.sum()) < 2 or not dense:
+    grid, still = samples.grid[part], samples.still[part]
+    steady = float(active.mean()) >= _STEADY and float(np.abs(still - np.median(still)).mean()) <= _REGULAR
+    steady = steady and float((grid.mean(axis=(1, 2)) >= _AREA).mean()) >= _STEADY
+    dense = float(active.mean()) >= _DENSITY and float(still.mean()) <= _STILL
+    if int(active.sum()) < 2 or not (dense or steady):
         return
-    grid = samples.grid[part]
     wide = (grid >= _SOME).mean(axis=(1, 2)) >= _WHOLE
     large = int((grid.mean(axis=(1, 2)) >= _AREA).sum()) >= _STRONG_SAMPLES
     xs, ys = zip(*(centre(g) for g in grid[active]), strict=True)
     travel = max(abs(np.mean(c[-2:]) - np.mean(c[:2])) for c in (xs, ys))
     long = int(active.sum()) >= 2 * _STRONG_SAMPLES
     sure = (large and (long or travel >= _TRAVEL)) or (long and travel >= _TRAVEL)
+    first = _traced(samples, first)
     began = first > 0 and not bool(samples.fresh[max(0, first - 2) : first + 1].any())
     yield Episode(first=first, last=last, sure=sure, whole=float(wide[active].mean()) >= 0.5, began=began)
 
@@ -202,11 +212,19 @@ def _trimmed(samples: Series, first: int, last: int) -> tuple[int, int]:
     """Returns the run without the faint samples at its ends, in which the shadow of what moves is left."""
     part = samples.sharp[samples.span(first, last)]
     peak = float(part.max())
-    if peak < 100:  # nothing in it is sharp: something dim moves
+    if peak < _DIM:
         return first, last
     early = np.flatnonzero(part >= _FAINT_FIRST * peak)
     late = np.flatnonzero(part >= _FAINT_LAST * peak)
     return first + int(early[0]), first + int(late[-1])
+
+
+def _traced(samples: Series, first: int) -> int:
+    """Returns where the run from `first` on begins to show, in less than it takes to be active."""
+    for _ in range(_TRACES):
+        if first > 0 and not samples.fresh[first] and samples.sharp[first - 1] >= _TRACE:
+            first -= 1
+    return first
 
 
 def _belongs(samples: Series, before: Episode, burst: Episode) -> bool:

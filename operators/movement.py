@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.core import Clip, Event
-from operators.motion import Episode, Series, episodes, series, window
+from operators.core import Clip, Event, Signals
+from operators.motion import Episode, Series, episodes, series
 from operators.paths import Crossing, Path, cell, crossings, path
 from operators.settled import settled_change
 
@@ -23,9 +23,12 @@ _WHOLE = "The whole picture changes: the camera moves, or everything in view doe
 _SAME_PLACE = 0.35  # share of the picture between where movement ends and what it leaves behind
 
 
-def motion_events(clip: Clip, cuts_s: Sequence[float]) -> list[Event]:
-    """Returns the clip's parts of all episodes of movement; `cuts_s` are the cuts in the clip's `window`."""
-    samples = series(window(clip), cuts_s)
+def motion_events(clip: Clip, seen: Signals, cuts_s: Sequence[float]) -> list[Event]:
+    """Returns the clip's parts of all episodes of movement.
+
+    `seen` are the signals of the clip and of some seconds before it, `cuts_s` their cuts.
+    """
+    samples = series(seen, cuts_s)
     parts = (_part(clip, samples, episode) for episode in episodes(samples, cuts_s))
     return [part for part in parts if part is not None]
 
@@ -33,7 +36,9 @@ def motion_events(clip: Clip, cuts_s: Sequence[float]) -> list[Event]:
 def _part(clip: Clip, samples: Series, episode: Episode) -> Event | None:
     """Returns the clip's part of an episode; None when it lies before the clip, or is not sure enough."""
     near_s = _NEAR_STEPS * samples.step_s
-    active = episode.first + np.flatnonzero(samples.active[samples.span(episode.first, episode.last)])
+    mask = samples.active[samples.span(episode.first, episode.last)].copy()
+    mask[0] = True
+    active = episode.first + np.flatnonzero(mask)
     before, inside = (
         active[samples.at_s[active] < clip.start_s],
         active[samples.at_s[active] >= clip.start_s],
@@ -65,7 +70,8 @@ def _part(clip: Clip, samples: Series, episode: Episode) -> Event | None:
         summary = open_start and open_end and way.areas >= _BUSY_AREAS
         start_s = clip.start_s if open_start else float(samples.at_s[first])
         end_s = clip.end_s if open_end else float(samples.at_s[last])
-        began = "continues" if open_start else "starts" if episode.began or len(before) else "is under way"
+        rested = len(before) > 0 and first - before[-1] > 1
+        began = "continues" if open_start else "starts" if rested or episode.began else "is under way"
         words = _WHOLE if episode.whole else _words(way, here, began, first, last, open_end)
         attributes |= {
             "from": cell(way.start),

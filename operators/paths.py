@@ -59,9 +59,10 @@ class Path:
 
 
 def path(samples: Series, first: int, last: int) -> Path:
-    """Returns the path of samples `first` to `last` (both included), of which at least one is active."""
+    """Returns the path of samples `first` to `last`, both included."""
     part = samples.span(first, last)
-    grid = samples.grid[part][samples.active[part]]
+    active = samples.active[part]
+    grid = samples.grid[part][active | ~active.any()]
     found = [areas(g) for g in grid]
     return Path(
         start=centre(grid[:2]),
@@ -150,13 +151,13 @@ def _came_in(view: F32, first: int, last: int, touched: NDArray[np.int64]) -> fl
 
 
 def _restored(picture: U8, first: int, last: int, touched: NDArray[np.int64]) -> bool:
-    """Whether the edge looks, soon after samples `first` to `last`, as it did before them."""
+    """Whether the edge looks, soon after samples `first` to `last`, as it did just or shortly before them."""
     zone = np.s_[:_ZONE_PX, int(touched[0]) * _CELL_PX : (int(touched[-1]) + 1) * _CELL_PX]
-    before = picture[first - 1][zone].astype(np.float32)
-    for after in picture[last + 1 : last + 1 + _SOON]:
-        change = after[zone] - before
-        if float((np.abs(change - np.median(change)) > _OTHER).mean()) <= _OTHER_SHARE:
-            return True
+    for before in (picture[first - 1][zone], picture[max(0, first - _SOON)][zone]):
+        for after in picture[last + 1 : last + 1 + _SOON]:
+            change = after[zone].astype(np.float32) - before
+            if float((np.abs(change - np.median(change)) > _OTHER).mean()) <= _OTHER_SHARE:
+                return True
     return False
 
 

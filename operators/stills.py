@@ -127,7 +127,7 @@ class StillSampler:
     def _keep(self, frame: av.VideoFrame, sample: U8, changed: Mask, *, key: bool, fresh: bool) -> None:
         gray = _luma(frame, self._settings.max_side_px, self._large, smooth=True)
         if not (fresh or self._gray is None or self._kept is None):
-            around = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8))
+            around = np.asarray(cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)), np.uint8)
             gray = _patched(self._gray, gray, around)
             sample = _patched(self._kept, sample, around)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality]

@@ -11,98 +11,20 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from operators.errors import RecordError
+from operators.logged import JSON_FIELDS as JSON_FIELDS
+from operators.logged import LoggedEvent as LoggedEvent
 
 EDGE_TOLERANCE_S = 0.001  # two clips are neighbours when one ends where the other starts, to the millisecond
 SIMILAR_KEY = 0.8  # text read twice from one screen wobbles by a character or two; other text shares far less
-TENTATIVE_S = (
-    5.0  # a part flagged `tentative` is too short to be an event unless its neighbours make it this long
-)
 FOLD_GAP_S = 1.0  # models place the same standing thing up to a second off their clip's edge
 TENTATIVE = "tentative"
 
-# the public shape of an event, in its order; the first words of the `--json` contract
-JSON_FIELDS = (
-    *(
-        "event_id",
-        "source_id",
-        "session",
-        "clip_id",
-        "start_s",
-        "end_s",
-        "start_time",
-        "end_time",
-        "time_source",
-    ),
-    *(
-        "time_error_s",
-        "kind",
-        "description",
-        "visible_text",
-        "attributes",
-        "confidence",
-        "flags",
-        "describer",
-    ),
-    *("run_id", "attempt"),
-)
-
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
 _FULL_STOPS = "。！？"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoggedEvent:
-    """An event row of the log: a part as written, or an event as joined; `to_json` is the public shape.
-
-    [start_s, end_s) are media seconds of the session. `attributes` is JSON text, an object.
-    [clip_start_s, clip_end_s) is a part's clip; a joined event has its first clip's start and its last's end.
-    """
-
-    event_id: str
-    source_id: str
-    session: str
-    clip_id: str
-    start_s: float
-    end_s: float
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    time_source: str = "none"
-    time_error_s: float | None = None
-    kind: str
-    description: str
-    visible_text: str = ""
-    attributes: str = "{}"
-    confidence: float | None = None
-    flags: tuple[str, ...] = ()
-    describer: str
-    run_id: str
-    attempt: int = 0
-    open_start: bool = False
-    open_end: bool = False
-    join_key: str = ""
-    clip_start_s: float
-    clip_end_s: float
-
-    def __post_init__(self) -> None:
-        if not self.start_s <= self.end_s:
-            raise RecordError(
-                f"LoggedEvent: ends at {self.end_s} before its start {self.start_s} ({self.event_id})"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the public JSON object: times as ISO 8601 in UTC, attributes as an object."""
-        shown = {name: getattr(self, name) for name in JSON_FIELDS}
-        shown["attributes"] = json.loads(self.attributes)
-        for name in ("start_time", "end_time"):
-            time: datetime | None = shown[name]
-            shown[name] = time and time.isoformat().replace("+00:00", "Z")
-        return shown
 
 
 def stitch(parts: Iterable[LoggedEvent], *, fold: bool = True) -> list[LoggedEvent]:
@@ -122,7 +44,8 @@ def stitch(parts: Iterable[LoggedEvent], *, fold: bool = True) -> list[LoggedEve
     events: list[LoggedEvent] = []
     for group in groups.values():
         joined = [_join(chain) for chain in _chains(group)]
-        kept = [_settle(event) for event in joined if not _stayed_tentative(event)]
+        # Parts that are `tentative` for want of a neighbour that is sure never became an event.
+        kept = [event for event in joined if TENTATIVE not in event.flags]
         events.extend(_fold(kept) if fold else kept)
     return sorted(events, key=_order)
 
@@ -159,25 +82,29 @@ def _by_clip_start(group: Sequence[LoggedEvent]) -> list[list[LoggedEvent]]:
 
 def _match(chains: list[list[LoggedEvent]], parts: list[LoggedEvent]) -> dict[str, list[LoggedEvent]]:
     """Pairs chains with the parts that continue them, most alike keys first; returns event_id -> chain."""
+    taken: dict[str, list[LoggedEvent]] = {}
+    free = chains.copy()
+    for part in parts:
+        same = next((i for i, chain in enumerate(free) if chain[0].join_key == part.join_key), None)
+        if same is not None:
+            taken[part.event_id] = free.pop(same)
+    rest = [part for part in parts if part.event_id not in taken]
     pairs = [
         (-likeness, i, j)
-        for i, chain in enumerate(chains)
-        for j, part in enumerate(parts)
+        for i, chain in enumerate(free)
+        for j, part in enumerate(rest)
         if (likeness := _likeness(chain[0].join_key, part.join_key)) >= SIMILAR_KEY
     ]
-    taken: dict[str, list[LoggedEvent]] = {}
     used: set[int] = set()
     for _, i, j in sorted(pairs):
-        if i not in used and parts[j].event_id not in taken:
+        if i not in used and rest[j].event_id not in taken:
             used.add(i)
-            taken[parts[j].event_id] = chains[i]
+            taken[rest[j].event_id] = free[i]
     return taken
 
 
 def _likeness(a: str, b: str) -> float:
-    """Returns how alike two join keys are, 0-1; an empty key is like nothing but another empty key."""
-    if a == b:
-        return 1.0
+    """Returns how alike two unequal join keys are, 0-1; an empty key is like none."""
     if not a or not b:
         return 0.0
     matcher = SequenceMatcher(None, a, b, autojunk=False)
@@ -190,7 +117,8 @@ def _join(chain: Sequence[LoggedEvent]) -> LoggedEvent:
     """Makes one event of a chain of parts.
 
     Identity, start and join key are the first part's, the end the last one's. Description: the distinct
-    sentences in order. Visible text: the most confident part's, then the longest. Attributes: later parts
+    sentences in order; with a join key the parts tell of one thing, and the part tells of it that has its
+    visible text. Visible text: the most confident part's, then the longest. Attributes: later parts
     add to and overrule earlier ones, except by null or an empty text. Confidence: the highest, since a short
     part at a clip's edge sees little and must not lower what a whole clip saw. Flags: all of them;
     `tentative` only if every part has it.
@@ -207,7 +135,7 @@ def _join(chain: Sequence[LoggedEvent]) -> LoggedEvent:
         end_s=last.end_s,
         end_time=last.end_time,
         time_error_s=max((p.time_error_s for p in chain if p.time_error_s is not None), default=None),
-        description=_sentences(part.description for part in chain),
+        description=best.description if first.join_key else _sentences(p.description for p in chain),
         visible_text=best.visible_text or max((p.visible_text for p in chain), key=len),
         attributes=_attributes(part.attributes for part in chain),
         confidence=best.confidence,
@@ -218,11 +146,13 @@ def _join(chain: Sequence[LoggedEvent]) -> LoggedEvent:
 
 
 def _sentences(descriptions: Iterable[str]) -> str:
-    texts = list({_plain(text): text for text in reversed(list(descriptions))}.values())[::-1]
+    texts: dict[str, str] = {}
+    for description in descriptions:
+        texts.setdefault(_plain(description), description)
     if len(texts) == 1:
-        return texts[0]
+        return next(iter(texts.values()))
     sentences: dict[str, str] = {}
-    for text in texts:
+    for text in texts.values():
         for sentence in _SENTENCE_END.split(text):
             sentences.setdefault(_plain(sentence), sentence.strip())
     sentences.pop("", None)
@@ -240,16 +170,6 @@ def _attributes(texts: Iterable[str]) -> str:
     for text in distinct:
         merged |= {k: v for k, v in json.loads(text).items() if k not in merged or v not in (None, "")}
     return json.dumps(merged, ensure_ascii=False)
-
-
-def _stayed_tentative(event: LoggedEvent) -> bool:
-    return TENTATIVE in event.flags and event.end_s - event.start_s < TENTATIVE_S
-
-
-def _settle(event: LoggedEvent) -> LoggedEvent:
-    if TENTATIVE not in event.flags:
-        return event
-    return replace(event, flags=tuple(flag for flag in event.flags if flag != TENTATIVE))
 
 
 def _fold(events: Sequence[LoggedEvent]) -> list[LoggedEvent]:

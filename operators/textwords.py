@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from operators.ocr import Box, TextBox
+from operators.ocr import Box
 
 _DIGITS = re.compile(r"\d+")
 _SPACE = re.compile(r"\s+")
@@ -37,27 +37,19 @@ def same_line(old: str, new: str) -> bool:
     return shift.a != shift.b and shift.size >= 8 and 2 * shift.size >= len(a)
 
 
-def joined_rows(pieces: Sequence[TextBox]) -> list[TextBox]:
-    """Joins boxes that stand side by side on one row, less than a letter's height apart, by a space."""
-    rows: list[TextBox] = []
-    for piece in sorted(pieces, key=lambda p: (p.box[0], p.box[1])):
-        left = next((row for row in rows if _follows(row.box, piece.box)), None)
-        if left is None:
-            rows.append(piece)
-            continue
-        rows.remove(left)
-        (x0, y0, x1, y1), (u0, v0, u1, v1) = left.box, piece.box
-        rows.append(
-            TextBox(
-                text=f"{left.text} {piece.text}",
-                box=(min(x0, u0), min(y0, v0), max(x1, u1), max(y1, v1)),
-                score=min(left.score, piece.score),
-            )
-        )
-    return sorted(rows, key=lambda row: (row.box[1], row.box[0]))
+def joined_rows(boxes: Sequence[Box]) -> list[Box]:
+    """Joins boxes that stand side by side on one row, less than a letter's height apart; top to bottom."""
+    rows: list[Box] = []
+    for box in sorted(boxes):
+        left = next((row for row in rows if _goes_on(row, box)), None)
+        if left is not None:
+            rows.remove(left)
+            box = (left[0], min(left[1], box[1]), max(left[2], box[2]), max(left[3], box[3]))
+        rows.append(box)
+    return sorted(rows, key=lambda row: (row[1], row[0]))
 
 
-def _follows(left: Box, right: Box) -> bool:
+def _goes_on(left: Box, right: Box) -> bool:
     """Whether `right` goes on where `left` ends, on the same row and about as high."""
     heights = sorted((left[3] - left[1], right[3] - right[1]))
     shared = min(left[3], right[3]) - max(left[1], right[1])

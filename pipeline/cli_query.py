@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
-from query.export import FORMATS, export
+from query.export import FORMATS, export_events
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -220,7 +220,7 @@ def sources(log: LogOption = None, json_output: JsonOption = False) -> None:
     _console().print(table)
 
 
-def export_events(
+def export(
     source: SourceArgument,
     format_: Annotated[str, typer.Option("--format", "-f", help=f"one of {', '.join(FORMATS)}")] = "jsonl",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="file to write; default: print")] = None,
@@ -231,9 +231,7 @@ def export_events(
     run: RunOption = None,
 ) -> None:
     """Write a source's events as JSON lines, CSV, WebVTT, SRT or chapters."""
-    if format_ not in FORMATS:
-        raise ConfigError(f"unknown format {format_!r}; choose one of {', '.join(FORMATS)}")
-    pieces = export(_open(log), source, format_, kind=kind or None, run=run)
+    pieces = export_events(_open(log).events(source, kind=kind or None, run=run), format_)
     if out is None:
         for piece in pieces:
             typer.echo(piece, nl=False)
@@ -247,6 +245,6 @@ def export_events(
 
 def add_to(app: typer.Typer) -> None:
     """Adds these commands to the application."""
-    for command in (at, around, events, search, sources):
+    for command in (at, around, events, search, sources, export):
         app.command()(command)
-    app.command("export")(export_events)
+    

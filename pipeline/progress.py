@@ -20,7 +20,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from operators.core import Described
+from operators.core import Described, Event
 from operators.timeline import clean_text
 from pipeline.plan import FilePlan
 from pipeline.text import clock, event_line
@@ -56,6 +56,7 @@ class Progress:
         self.events = 0
         self._seen_s: dict[str, float] = {}
         self._bytes: dict[str, tuple[float, float]] = {}  # file: (bytes, share done)
+        self._waiting: dict[str, dict[str, tuple[Event, ...] | None]] = {}
         self._tasks: dict[str, TaskID] = {}
         self._bars: Bars | None = None
         if self._err.is_terminal:
@@ -109,12 +110,23 @@ class Progress:
             size, _ = self._bytes[name]
             self._bytes[name] = (size, min(self._seen_s[name] / plan.info.duration_s, 1.0))
         if self._show_events:
-            for event in described.events:
-                if not event.open_start:  # the rest of something already printed is no news
-                    self._out.print(
-                        escape(event_line(event.start_s, event.kind, event.description, source=name))
-                    )
+            self._waiting.setdefault(name, {})[row.clip_id] = described.events
+            self._print_ready(name)
         self._tick(name)
+
+    def taken(self, plan: FilePlan, clip_id: str) -> None:
+        """A clip has come from its decoder; events are printed in this order, whichever is done first."""
+        if self._show_events:
+            self._waiting.setdefault(plan.source_id, {}).setdefault(clip_id, None)
+
+    def _print_ready(self, name: str) -> None:
+        waiting = self._waiting[name]
+        while waiting and (events := next(iter(waiting.values()))) is not None:
+            waiting.pop(next(iter(waiting)))
+            for event in events:
+                if not event.open_start:  # the rest of something already printed is no news
+                    line = event_line(event.start_s, event.kind, event.description, source=name)
+                    self._out.print(escape(line))
 
     def finished(self, result: FileResult) -> None:
         """A file is done, well or badly."""

@@ -156,6 +156,7 @@ class Indexer:
         clips: set[asyncio.Task[None]] = set()
         try:
             async for fallback, clip_ref in _pairs(stream, decoder, self._settings.decode.stall_timeout_s):
+                self._progress.taken(plan, fallback.clip_id)
                 describer = await self._team.describers.acquire()
                 clips.add(asyncio.create_task(self._clip(plan, fallback, clip_ref, describer, done, result)))
                 failed = [task for task in clips if task.done() and task.exception()]

@@ -25,6 +25,11 @@ class Range:
     lo_us: int | None = None
     hi_us: int | None = None
 
+    def overlaps(self, begin_us: int, end_us: int) -> bool:
+        """Whether an event overlaps the range; a moment at its very start does."""
+        before_end = self.hi_us is None or begin_us < self.hi_us
+        return before_end and (self.lo_us is None or begin_us >= self.lo_us or end_us > self.lo_us)
+
     def bounds(self, span: tuple[int, int] | None) -> tuple[int, int]:
         """Returns the range with open ends closed at those of the lane's rows, the last moment included."""
         first_us, last_us = span or (0, 0)

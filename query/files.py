@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from operators.errors import LogError
-from query.rows import COLUMNS, COVERAGE_COLUMNS, EVENT_COLUMNS, SECOND_US, Lane
+from operators.stitch import LoggedEvent
+from query.rows import COLUMNS, COVERAGE_COLUMNS, EVENT_COLUMNS, SECOND_US, Lane, part
 from sinks.layout import day_folders, read_footer
 from sinks.schema import MEDIA_DAY, LogFile, parse_name
 
@@ -148,6 +149,15 @@ class LogFiles:
             return coverage, events
         ours = [[row for row in rows if row["session"] == lane.session] for rows in (coverage, events)]
         return ours[0], ours[1]
+
+    def row_count(self, path: Path) -> int:
+        """Returns how many rows a file holds. Raises FileNotFoundError when it is gone: `retry`."""
+        return int(_metadata(path).num_rows)
+
+    def parts(self, path: Path, *, wall: bool) -> list[LoggedEvent]:
+        """Returns every part in a file, of any attempt. Raises FileNotFoundError when it is gone: `retry`."""
+        groups = [self._group(path, group, wall=wall) for group in range(_metadata(path).num_row_groups)]
+        return [part(row) for _, events in groups for row in events.table.to_pylist()]
 
     def retry(self, read: Callable[[], T]) -> T:
         """Returns `read()`; again when it raises FileNotFoundError, for a file that was merged away."""

@@ -17,7 +17,7 @@ from query.files import LogFiles
 from query.rows import SECOND_US, CoverageRow, Lane, clip_place, coverage_row, part, place
 
 SLACK_US = 2 * SECOND_US  # clips that meet in media time may lie a little apart on a corrected wall clock
-FIRST_REACH_US = 1 * SECOND_US
+FIRST_REACH_US = 60 * SECOND_US
 _EVER_US = 10**18
 
 

@@ -71,9 +71,7 @@ def finish_merges(store: Store, folder: Path) -> frozenset[str]:
     listed = list_folder(folder)
     footers = [read_footer(folder / name) for name, file in listed.items() if file.level > 0]
     left = listed.keys() & {old for footer in footers for old in footer.replaces}
-    store.delete(
-        folder, sorted(left)
-    )  # also when there are none: what that process published is durable then
+    store.delete(folder, sorted(left))  # or none: what it published is durable then
     return frozenset(key for footer in footers for key in footer.commits)
 
 
@@ -120,7 +118,7 @@ def _together(paths: list[Path]) -> pa.Table:
         extra = [name for name in rows.column_names if name not in SCHEMA.names]
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in ORDER])
         return rows.select([*SCHEMA.names, *extra]).take(order)
-    except (pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError) as error:
         raise LogError(f"cannot merge the {len(paths)} files of {paths[0].parent}: {error}") from error
 
 

@@ -59,7 +59,7 @@ An event log is a folder of plain Parquet files. Nothing of sightlog is needed t
   higher `attempt`, and then only the highest one of a clip counts.
 - Other settings make another `run_id`, whose rows stand beside the old ones. Choose one run per session.
 - Events are parts: one that crosses a clip's border is one row per clip, `open_end` meeting `open_start`.
-  `sightlog events` joins them.
+  `sightlog events` joins them. A part flagged `tentative` counts only when it joins one that is not.
 - Merging publishes the new file before it deletes those that it replaces. Who reads with a bare glob may see
   a row twice for that instant: make rows distinct by `event_id`, as below. The new file names the old ones.
 

@@ -1,4 +1,4 @@
-"""Puts files into the log so that they are there whole or not at all, and stay; nothing else writes to it.
+"""Puts files into the log so that they are there whole or not at all, and stay: all writing is done here.
 
 A file is written aside in `.tmp`, fsynced, and published under its name only if nothing has that name (hard
 link); then its folder is fsynced. Where the file system has no hard links, the name is checked and the file
@@ -78,18 +78,14 @@ class Store:
     def setup(self) -> None:
         """Makes the log's folder and format file. Raises LogError for a newer log or other files."""
         with self._told("open", self.root):
-            made = check_format(self.root)
-            if (
-                not made
-                and self.root.is_dir()
-                and any(not p.name.startswith(".") for p in self.root.iterdir())
-            ):
-                raise LogError(
-                    f"{self.root} holds other files and is no event log; name a new or empty folder"
-                )
+            used = self.root.is_dir() and any(not path.name.startswith(".") for path in self.root.iterdir())
+        # Asked after looking: whatever another process puts there comes after the format file.
+        if not check_format(self.root):
+            if used:
+                raise LogError(f"{self.root} holds files but is no event log; name a new or empty folder")
             self.make_folder(self.root / ".tmp")
-        if not made:
             self.publish(self.root / FORMAT_FILE, b'{"format": "sightlog", "version": %d}\n' % FORMAT_VERSION)
+        self.make_folder(self.root / ".tmp")
 
     def make_folder(self, path: Path) -> None:
         """Makes a folder and its parents, all durable."""
@@ -154,9 +150,7 @@ class Store:
             self.disk.sync(path)
             yield path
         finally:
-            with suppress(
-                OSError
-            ):  # renamed, or the disk fails: the next writer sweeps what is left in `.tmp`
+            with suppress(OSError):  # renamed, or a failing disk: the next writer sweeps `.tmp`
                 self.disk.unlink(path)
 
     def _mkdir(self, path: Path) -> None:

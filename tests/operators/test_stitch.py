@@ -159,13 +159,18 @@ def test_chinese_sentences_are_told_apart() -> None:
     assert event.description == "一人进门。手里拿着箱子。离开了。"
 
 
+def test_a_sentence_said_again_later_keeps_its_first_place() -> None:
+    said = ("They walk.", "They stop.", "They walk.")
+    (event,) = stitch([part(10 * i, 10 * i + 10, opens="<>", description=d) for i, d in enumerate(said)])
+    assert event.description == "They walk. They stop."
+
+
 def test_what_stays_tentative_is_dropped() -> None:
     lone = part(8, 10, opens=">", flags=("tentative",))
     assert stitch([lone]) == []
-    (long,) = stitch([lone, part(10, 13, opens="<", flags=("tentative", "damaged"))])
-    assert (long.start_s, long.end_s, long.flags) == (8, 13, ("damaged",))
-    (sure,) = stitch([lone, part(10, 11, opens="<")])
-    assert (sure.start_s, sure.end_s, sure.flags) == (8, 11, ())
+    assert stitch([lone, part(10, 18, opens="<", flags=("tentative",))]) == []
+    (sure,) = stitch([lone, part(10, 11, opens="<", flags=("damaged",))])
+    assert (sure.start_s, sure.end_s, sure.flags) == (8, 11, ("damaged",))
 
 
 def test_descriptions_that_only_repeat_are_folded() -> None:

@@ -70,12 +70,19 @@ def clip(
     )
 
 
-def write(root: Path, commits: Iterable[Commit], *, merged: Sequence[Sequence[int]] = ()) -> Path:
+def write(
+    root: Path,
+    commits: Iterable[Commit],
+    *,
+    merged: Sequence[Sequence[int]] = (),
+    leftovers: bool = True,
+) -> Path:
     """Writes commits as L0 files; each group of positions in `merged` (one run and folder) as a merged file.
 
-    The files of a merged group are written too: readers must pass over them.
+    With `leftovers` the files of a merged group are there too, as a killed writer leaves them.
     """
     Registry(root).setup()
+    gone = set() if leftovers else {i for group in merged for i in group}
     written = []
     for number, one in enumerate(commits):
         coverage = one.described.coverage
@@ -87,7 +94,8 @@ def write(root: Path, commits: Iterable[Commit], *, merged: Sequence[Sequence[in
             committed_us=one.at_us or number + 1,
         )
         file = commit_file(coverage, run_id=one.run_id, attempt=one.attempt)
-        _put(root, folder, file, rows, one.run_id)
+        if number not in gone:
+            _put(root, folder, file, rows, one.run_id)
         written.append((folder, file, rows, one.run_id))
     for group in merged:
         folder, _, _, run_id = written[group[0]]

@@ -159,7 +159,7 @@ def test_readers_never_miss_a_row_nor_see_one_twice_during_merges(tmp_path: Path
     writer.setup()
     writer.commit(described(0), run_id=RUN)
     (folder,) = day_folders(root, "dock")
-    total = 240
+    total = 150
     acknowledged = 1
     wrong: list[str] = []
     reads = 0

@@ -19,14 +19,14 @@ from sinks.registry import Registry
 from tests.sinks.faults import FailingDisk, FullDisk, Killed, Mode
 from tests.sinks.making import RUN, described, expected, files_in, rows_in
 
-RESULTS = [described(number) for number in range(5)]
+RESULTS = [described(number) for number in range(4)]
 MARK = "0123456789abcdef0123456789abcdef"
 
 
 def _index(root: Path, disk: Disk, acknowledged: list[int], tries: int) -> None:
     """Registers a file and commits its clips; each step that fails is tried up to `tries` times in all."""
     registry = Registry(root, disk=disk)
-    writer = LogWriter(root, disk=disk, policy=CompactPolicy(min_files=3))
+    writer = LogWriter(root, disk=disk, policy=CompactPolicy(min_files=2))
 
     def again(step: Callable[[], object]) -> None:
         for left in range(tries, 0, -1):
@@ -47,7 +47,7 @@ def _index(root: Path, disk: Disk, acknowledged: list[int], tries: int) -> None:
         for number in range(len(RESULTS)):
             again(lambda number=number: commit(number))  # type: ignore[misc]
         again(writer.compact)
-        again(lambda: registry.complete("dock", "5e55", RUN, clips=len(RESULTS), end_s=50.0))
+        again(lambda: registry.complete("dock", "5e55", RUN, clips=len(RESULTS), end_s=40.0))
     finally:
         writer.close()
 
@@ -108,10 +108,10 @@ def test_a_full_disk_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
 def test_a_failed_merge_does_not_fail_the_commit_that_caused_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = LogWriter(tmp_path / "log", disk=FullDisk(MERGE), policy=CompactPolicy(min_files=3))
+    writer = LogWriter(tmp_path / "log", disk=FullDisk(MERGE), policy=CompactPolicy(min_files=2))
     writer.setup()
-    assert [writer.commit(result, run_id=RUN) for result in RESULTS] == [True] * 5
+    assert [writer.commit(result, run_id=RUN) for result in RESULTS] == [True] * 4
     writer.close()
-    assert len(files_in(tmp_path / "log", 0)) == 5
+    assert len(files_in(tmp_path / "log", 0)) == 4
     assert rows_in(tmp_path / "log") == expected(RESULTS)
     assert "events are safe but their files not merged: cannot write" in caplog.text

@@ -163,7 +163,7 @@ def test_a_log_of_a_later_format_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_things_is_not_taken_for_a_log(tmp_path: Path) -> None:
     (tmp_path / "holiday.mp4").touch()
-    with pytest.raises(LogError, match="holds other files and is no event log"):
+    with pytest.raises(LogError, match="holds files but is no event log"):
         LogWriter(tmp_path).setup()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["holiday.mp4"]
 

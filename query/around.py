@@ -1,0 +1,90 @@
+"""Answers "what led up to this, and what followed": the events before and after the one that matches a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from operators.stitch import LoggedEvent
+from query.catalog import Catalog
+from query.files import LogFiles
+from query.rows import Lane, place
+from query.view import View
+
+_FIRST_REACH_US = 60_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AroundAnswer:
+    """The answer to an around question, all in the order of time.
+
+    `match` is the best match of the text, None when nothing matches; `other_matches` counts the rest.
+    `covered_share` is the share of the time from the first to the last of these events that was looked at.
+    """
+
+    source_id: str
+    match: LoggedEvent | None
+    before: tuple[LoggedEvent, ...] = ()
+    after: tuple[LoggedEvent, ...] = ()
+    other_matches: int = 0
+    covered_share: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the public JSON object of `sightlog around --json`."""
+        return {
+            "source_id": self.source_id,
+            "session": self.match.session if self.match else None,
+            "run_id": self.match.run_id if self.match else None,
+            "covered_share": round(self.covered_share, 6),
+            "match": self.match.to_json() if self.match else None,
+            "before": [event.to_json() for event in self.before],
+            "after": [event.to_json() for event in self.after],
+            "other_matches": self.other_matches,
+        }
+
+
+def answer_around(
+    catalog: Catalog, files: LogFiles, source_id: str, matches: list[LoggedEvent], *, n: int, run: str | None
+) -> AroundAnswer:
+    """Answers around the first of `matches`, the best one.
+
+    Events count by where they begin, because that is when something happened: before are the `n` that began
+    nearest before the match (some may still go on), after the `n` that began with it or next.
+    """
+    if not matches:
+        return AroundAnswer(source_id=source_id, match=None)
+    match = matches[0]
+    lane = next(
+        (one for one in catalog.lanes(source_id) if one.session == match.session),
+        Lane(source_id=source_id, wall=True, session=None),
+    )
+    view = View(files, catalog, lane, run=run)
+    begin_us, end_us = place(match, wall=lane.wall)
+    reach_lo_us = reach_hi_us = _FIRST_REACH_US
+    while True:
+        joined = view.joined(begin_us - reach_lo_us, end_us + reach_hi_us)
+        others = [
+            (place(e, wall=lane.wall), e)
+            for e in joined.events
+            if (e.event_id, e.run_id) != (match.event_id, match.run_id)
+        ]
+        before = [e for (lo_us, _), e in others if joined.lo_us < lo_us < begin_us]
+        after = [e for (lo_us, _), e in others if begin_us <= lo_us < joined.hi_us]
+        few_before = len(before) < n and not joined.from_first
+        few_after = len(after) < n and not joined.to_last
+        if not few_before and not few_after:
+            break
+        reach_lo_us *= 4 if few_before else 1
+        reach_hi_us *= 4 if few_after else 1
+    shown = (*before[len(before) - min(n, len(before)) :], match, *after[:n])
+    places = [place(e, wall=lane.wall) for e in shown]
+    first_us, last_us = min(lo_us for lo_us, _ in places), max(hi_us for _, hi_us in places)
+    at = shown.index(match)
+    return AroundAnswer(
+        source_id=source_id,
+        match=match,
+        before=shown[:at],
+        after=shown[at + 1 :],
+        other_matches=len(matches) - 1,
+        covered_share=joined.window.ledger.share(first_us, max(last_us, first_us + 1)),
+    )

@@ -1,0 +1,210 @@
+"""Finds events by their words: the text index proposes where to look, the log itself says what is there."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from operators.errors import InputError
+from operators.stitch import LoggedEvent
+from query.catalog import Catalog
+from query.events import Range, joined_events
+from query.files import LogFiles
+from query.rows import Lane, place
+from query.text_index import Fresh, Hit, TextIndex, discard, open_index
+from query.view import View
+from query.words import event_text, holds, query_words, text_words
+from sinks.layout import read_footer
+
+SCAN_ROWS = 2000  # so many unindexed rows are looked through in less time than indexing them takes
+_SATURATION = 1.2  # BM25's: the tenth occurrence of a word says little more than the third
+_LENGTH = 20.0  # words of an ordinary description; in a much longer text a word counts less
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _File:
+    """A log file on one axis of a source."""
+
+    source_id: str
+    wall: bool
+    path: Path
+
+
+class Search:
+    """Searches one log. Opens its text index at the first question."""
+
+    def __init__(self, files: LogFiles, catalog: Catalog) -> None:
+        self._files = files
+        self._catalog = catalog
+        self._index: TextIndex | None = None
+        self._opened = False
+
+    def find(
+        self,
+        text: str,
+        ranges: Mapping[str, Sequence[Range]],
+        *,
+        kinds: Collection[str] = (),
+        run: str | None = None,
+        limit: int = 20,
+    ) -> list[LoggedEvent]:
+        """Returns the joined events in `ranges` (by source) that hold every word of `text`, the best first.
+
+        Raises InputError for a text without words.
+        """
+        words = query_words(text)
+        if not words:
+            raise InputError(f"cannot search for {text!r}: it holds no letter or digit")
+        resolver = _Resolver(self._files, self._catalog, ranges, words, kinds, run)
+        try:
+            found = self._files.retry(lambda: self._indexed(words, ranges, resolver, limit))
+        except ValueError as error:  # tantivy's only exception
+            logger.info("the text index is damaged and made again: %s", error)
+            self._forget()
+            found = None
+        if found is None:
+            found = {e.event_id: e for e in resolver.all_events()}
+        ranked = sorted(found.values(), key=lambda e: (-_score(e, words), e.source_id, e.start_s, e.event_id))
+        return ranked[:limit]
+
+    def _indexed(
+        self,
+        words: Sequence[str],
+        ranges: Mapping[str, Sequence[Range]],
+        resolver: _Resolver,
+        limit: int,
+    ) -> dict[str, LoggedEvent] | None:
+        """Returns events by id, enough to rank `limit` of them; None without an index."""
+        if not self._opened:
+            self._index, self._opened = open_index(self._files.root), True
+        index = self._index
+        if index is None:
+            return None
+        tail = self._tail(index, ranges)
+        if sum(self._files.row_count(file.path) for file in tail) > SCAN_ROWS and self._update(index):
+            tail = self._tail(index, ranges)
+        found: dict[str, LoggedEvent] = {}
+        for hit in self._scan(tail, words):
+            found.update((event.event_id, event) for event in resolver.events_at(hit))
+        for hit in index.hits(words, list(ranges)):
+            found.update((event.event_id, event) for event in resolver.events_at(hit))
+            if len(found) > 2 * limit + 20:  # beyond the limit, because the index ranks parts, not events
+                break
+        return found
+
+    def _forget(self) -> None:
+        if self._index is not None:
+            discard(self._index.folder)
+        self._index, self._opened = None, False
+
+    def _files_of(self, source_ids: Iterable[str]) -> list[_File]:
+        """Returns the log's files of these sources, on both axes."""
+        found = []
+        for source_id in source_ids:
+            for wall in self._files.axes(source_id):
+                span = self._files.span(source_id, wall=wall) or (0, 0)
+                for path in self._files.paths(source_id, *span, wall=wall):
+                    found.append(_File(source_id=source_id, wall=wall, path=path))
+        return found
+
+    def _tail(self, index: TextIndex, ranges: Iterable[str]) -> list[_File]:
+        """Returns the files that the index does not know yet."""
+        known = index.refresh()
+        return [file for file in self._files_of(ranges) if not _knows(known, file.path)]
+
+    def _scan(self, tail: Iterable[_File], words: Collection[str]) -> Iterator[Hit]:
+        """Yields where the unindexed parts lie that hold any of the words."""
+        for file in tail:
+            for part in self._files.parts(file.path, wall=file.wall):
+                if not set(words).isdisjoint(text_words(event_text(part))):
+                    begin_us, end_us = place(part, wall=file.wall)
+                    yield Hit(
+                        source_id=file.source_id,
+                        session=part.session,
+                        wall=file.wall,
+                        begin_us=begin_us,
+                        end_us=end_us,
+                    )
+
+    def _update(self, index: TextIndex) -> bool:
+        """Brings the index up to date with the whole log; False when another process is doing that."""
+        known = index.refresh()
+        listed = self._files_of(self._files.source_ids())
+        missing = [file for file in listed if file.path.name not in known]
+        return index.update(self._fresh(missing, known), known - {file.path.name for file in listed})
+
+    def _fresh(self, missing: Iterable[_File], known: Collection[str]) -> Iterator[Fresh]:
+        for file in missing:
+            try:
+                replaced = read_footer(file.path).replaces
+                parts = () if _knows(known, file.path) else self._files.parts(file.path, wall=file.wall)
+            except FileNotFoundError:  # merged meanwhile: the merged file is the next one's work
+                continue
+            in_part = any(name in known for name in replaced)
+            yield Fresh(name=file.path.name, wall=file.wall, parts=parts, known_in_part=in_part)
+
+
+class _Resolver:
+    """Reads from the log what hits propose, and keeps what the question asks for."""
+
+    def __init__(
+        self,
+        files: LogFiles,
+        catalog: Catalog,
+        ranges: Mapping[str, Sequence[Range]],
+        words: Collection[str],
+        kinds: Collection[str],
+        run: str | None,
+    ) -> None:
+        self._ranges = ranges
+        self._words = frozenset(words)
+        self._kinds = kinds
+        self._views = {
+            one.lane: View(files, catalog, one.lane, run=run) for many in ranges.values() for one in many
+        }
+        self._seen: dict[Lane, list[tuple[int, int]]] = defaultdict(list)
+
+    def events_at(self, hit: Hit) -> Iterator[LoggedEvent]:
+        """Yields the wanted events at a hit and near it; nothing where all that was seen already."""
+        for one in self._ranges[hit.source_id]:
+            lane = one.lane
+            if lane.wall != hit.wall or lane.session not in (None, hit.session):
+                continue
+            if any(lo_us < hit.begin_us and hit.end_us < hi_us for lo_us, hi_us in self._seen[lane]):
+                continue
+            joined = self._views[lane].joined(hit.begin_us, hit.end_us)
+            self._seen[lane].append((joined.lo_us, joined.hi_us))
+            for event in joined.events:
+                begin_us, end_us = place(event, wall=lane.wall)
+                exact = end_us > joined.lo_us and begin_us < joined.hi_us
+                if exact and one.overlaps(begin_us, end_us) and self._wants(event):
+                    yield event
+
+    def all_events(self) -> Iterator[LoggedEvent]:
+        """Yields every wanted event, without any hint."""
+        for many in self._ranges.values():
+            for one in many:
+                yield from filter(self._wants, joined_events(self._views[one.lane], one))
+
+    def _wants(self, event: LoggedEvent) -> bool:
+        return (not self._kinds or event.kind in self._kinds) and holds(event_text(event), self._words)
+
+
+def _knows(known: Collection[str], path: Path) -> bool:
+    """Whether the index knows a file, or every file that it replaces."""
+    if path.name in known:
+        return True
+    replaced = read_footer(path).replaces
+    return bool(replaced) and all(name in known for name in replaced)
+
+
+def _score(event: LoggedEvent, words: Iterable[str]) -> float:
+    """How well an event that holds all words matches: often, and in a short text, as BM25 weighs it."""
+    held = Counter(text_words(event_text(event)))
+    long = _SATURATION * (0.25 + 0.75 * held.total() / _LENGTH)
+    return sum(held[word] / (held[word] + long) for word in words)

@@ -1,0 +1,191 @@
+"""Keeps the text index: derived from the log, disposable, in a cache folder outside it.
+
+It only proposes where to look; what is found there is read from the log again, so an index that is behind, or
+knows rows that are gone, never makes an answer wrong. Whoever gets its lock brings it up to date; others use what
+is committed and look through the rest themselves. A damaged index is deleted and made again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tantivy
+
+from operators.identity import short_hash
+from operators.stitch import LoggedEvent
+from query.rows import place
+from query.words import event_text, text_words
+from sinks.layout import FORMAT_FILE
+
+INDEX_VERSION = 1  # part of the folder's name: a program with other fields or words makes its own
+HEAP_BYTES = 50_000_000
+PAGE = 100
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """Where a part lies that may be in an answer: [begin_us, end_us] on an axis of its source."""
+
+    source_id: str
+    session: str
+    wall: bool
+    begin_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fresh:
+    """A log file that the index does not know: its parts, and whether some of them may be in it already."""
+
+    name: str
+    wall: bool
+    parts: Iterable[LoggedEvent]
+    known_in_part: bool
+
+
+def cache_folder() -> Path:
+    """Returns where derived data may lie: `SIGHTLOG_CACHE`, else `sightlog` in the user's cache folder."""
+    if named := os.environ.get("SIGHTLOG_CACHE"):
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path("~/.cache").expanduser()) / "sightlog"
+
+
+def open_index(root: Path) -> TextIndex | None:
+    """Opens or makes the index of the log at `root`; None where that is impossible, with the reason logged."""
+    try:
+        founded = (root / FORMAT_FILE).stat()
+        place_hash = short_hash(INDEX_VERSION, root.resolve(), length=12)
+        name = f"{place_hash}-{short_hash(founded.st_ino, founded.st_mtime_ns, length=8)}"
+        folder = cache_folder() / "search" / name
+        for old in folder.parent.glob(f"{place_hash}-*"):
+            if old.name != name:  # of a log that was at the same place before
+                shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        logger.info("no text index, the log is searched row by row: %s", error)
+        return None
+    for _ in range(2):
+        try:
+            return TextIndex(folder)
+        except Exception as error:
+            logger.info("the text index %s is damaged and made again: %s", folder, error)
+            discard(folder)
+    return None
+
+
+def discard(folder: Path) -> None:
+    """Deletes a damaged index, so that the next one is made from nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+class TextIndex:
+    """One opened index. Its methods raise ValueError, as tantivy does, when its files are damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._schema = _schema()
+        self._index = tantivy.Index(self._schema, path=str(folder))
+        words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
+        self._index.register_tokenizer("words", words)
+        self._searcher = self._index.searcher()
+
+    def refresh(self) -> frozenset[str]:
+        """Takes up what was committed since; returns the names of the log files that the index knows."""
+        self._index.reload()
+        self._searcher = self._index.searcher()
+        return frozenset(name for name, _ in self._searcher.terms_with_prefix("file", ""))
+
+    def update(self, fresh: Iterable[Fresh], gone: Collection[str]) -> bool:
+        """Adds the parts of `fresh` files and forgets `gone` names; False, without effect, when another does."""
+        try:
+            writer = self._index.writer(HEAP_BYTES, 1)
+        except ValueError as error:
+            logger.info("the text index is not updated now: %s", error)
+            return False
+        for file in fresh:
+            for part in file.parts:
+                row = f"{part.event_id}-{part.attempt}"
+                if file.known_in_part:
+                    writer.delete_documents_by_term("row", row)
+                writer.add_document(_document(part, row, wall=file.wall))
+            writer.add_document(tantivy.Document(file=file.name))
+        for name in gone:
+            writer.delete_documents_by_term("file", name)
+        writer.commit()
+        writer.wait_merging_threads()
+        return True
+
+    def hits(self, words: Collection[str], source_ids: Collection[str]) -> Iterator[Hit]:
+        """Yields where events may lie whose text holds all words, the likeliest first.
+
+        Such an event has a part with all of them, or it is joined, and one of its open parts has the rarest.
+        """
+        every = self._all(self._word(word) for word in words)
+        rarest = min(words, key=lambda word: self._searcher.doc_freq("words", word))
+        one_of_many = self._all([self._word(rarest), self._term("open", True)])
+        either = [
+            (tantivy.Occur.Should, tantivy.Query.boost_query(every, 10.0)),
+            (tantivy.Occur.Should, one_of_many),
+        ]
+        asked = tantivy.Query.boolean_query(either) if len(words) > 1 else every
+        ours = tantivy.Query.term_set_query(self._schema, "source", list(source_ids))
+        query = self._all([asked, tantivy.Query.const_score_query(ours, 0.0)])
+        offset = 0
+        while page := self._searcher.search(query, PAGE, count=False, offset=offset).hits:
+            for _, address in page:
+                held: dict[str, list[Any]] = self._searcher.doc(address).to_dict()
+                yield Hit(
+                    source_id=held["source"][0],
+                    session=held["session"][0],
+                    wall=held["wall"][0],
+                    begin_us=held["begin_us"][0],
+                    end_us=held["end_us"][0],
+                )
+            offset += PAGE
+
+    def _word(self, word: str) -> tantivy.Query:
+        return self._term("words", word)
+
+    def _term(self, field: str, value: Any) -> tantivy.Query:
+        return tantivy.Query.term_query(self._schema, field, value)
+
+    def _all(self, queries: Iterable[tantivy.Query]) -> tantivy.Query:
+        return tantivy.Query.boolean_query([(tantivy.Occur.Must, query) for query in queries])
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("words", tokenizer_name="words", index_option="freq")
+    for name in ("file", "row"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    for name in ("source", "session"):
+        builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")
+    for name in ("begin_us", "end_us"):
+        builder.add_integer_field(name, stored=True)
+    builder.add_boolean_field("wall", stored=True)
+    builder.add_boolean_field("open", indexed=True)
+    return builder.build()
+
+
+def _document(part: LoggedEvent, row: str, *, wall: bool) -> tantivy.Document:
+    begin_us, end_us = place(part, wall=wall)
+    return tantivy.Document(
+        words=" ".join(text_words(event_text(part))),
+        row=row,
+        source=part.source_id,
+        session=part.session,
+        wall=wall,
+        begin_us=begin_us,
+        end_us=end_us,
+        open=part.open_start or part.open_end,
+    )
