@@ -1,4 +1,5 @@
-"""CPU seconds of exact 2 fps sampling: our decoder, the ffmpeg command line, and PyAV converting every picture.
+"""CPU seconds of exact 2 fps sampling: our decoder, the ffmpeg command line, and PyAV converting every
+picture.
 
 Each way runs in a fresh process, one decoder thread, in turns; the medians go to `results/decode.json`.
 
@@ -10,28 +11,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
-RESULT = Path(__file__).parent / "results" / "decode.json"
+from benchmarks import results_io
+
 WANTED_RATIO, WANTED_GAIN = 0.95, 1.5
 
 OURS = """
 import sys
+from av.video.reformatter import VideoReformatter
 from operators.clips import ClipSettings
 from operators.decode import FileDecoder, Picture, to_rgb
 from operators.sizing import fit
-settings, due_s, count = ClipSettings(), 0.0, 0
+settings, scaler, due_s, count = ClipSettings(), VideoReformatter(), 0.0, 0
 with FileDecoder(sys.argv[1], sound=False) as decoder:
     for picture in decoder:
         if picture.pts_s >= due_s:
             width, height = fit(picture.width, picture.height, settings.frame_pixels)
-            to_rgb(picture.frame, width=width, height=height)
+            to_rgb(picture.frame, width=width, height=height, scaler=scaler)
             due_s, count = (picture.pts_s * settings.fps // 1 + 1) / settings.fps, count + 1
 print(count)
 """
@@ -65,33 +65,24 @@ def main() -> None:
         "ratio_to_ffmpeg": medians["ffmpeg"] / medians["ours"],
         "cheaper_than_every_picture": medians["every_picture"] / medians["ours"],
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(
-        json.dumps(
-            {
-                "what": "CPU seconds to sample a video at 2 fps exactly, one decoder thread, fresh processes",
-                "when": datetime.now(UTC).isoformat(timespec="seconds"),
-                "video": args.video.name,
-                "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "system": platform.platform()},
-                "versions": {
-                    "python": platform.python_version(),
-                    "av": version("av"),
-                    "ffmpeg": _ffmpeg_version(),
-                },
-                "wanted": {"ratio_to_ffmpeg": WANTED_RATIO, "cheaper_than_every_picture": WANTED_GAIN},
-                "figures": figures,
-                "median_cpu_s": medians,
-                "runs_cpu_s": runs,
-            },
-            indent=2,
-        )
-        + "\n"
+    results_io.write(
+        "decode",
+        {
+            "what": "CPU seconds to sample a video at 2 fps exactly, one decoder thread, fresh processes",
+            "video": args.video.name,
+            "ffmpeg": _ffmpeg_version(),
+            "wanted": {"ratio_to_ffmpeg": WANTED_RATIO, "cheaper_than_every_picture": WANTED_GAIN},
+            **figures,
+            "median_cpu_s": medians,
+            "runs_cpu_s": runs,
+        },
     )
     print(json.dumps(figures, indent=2))
 
 
 def _ffmpeg(video: Path) -> list[str]:
-    """The command a user would write: the same times, the same size, the same kind of scaling, raw to nowhere."""
+    """The command a user would write: the same times, the same size, the same kind of scaling, raw to
+    nowhere."""
     filters = "fps=2,scale=576:320:flags=area"
     return [
         *("ffmpeg", "-v", "error", "-threads", "1", "-filter_threads", "1", "-i", str(video), "-an"),
@@ -106,13 +97,6 @@ def _cpu_s(command: list[str]) -> float:
     if process.returncode:
         raise SystemExit(f"{command[0]} ended with {process.returncode}")
     return usage.ru_utime + usage.ru_stime
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
 
 
 def _ffmpeg_version() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import reduce
@@ -16,6 +17,7 @@ from typing import Protocol
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from pydantic import BaseModel, ConfigDict, Field
 
 from operators.core import U8, Clip, Cue, Signals, TimeSource
@@ -37,7 +39,7 @@ class ClipSettings(BaseModel):
         default=10.0,
         ge=0.5,
         le=300.0,
-        description="Length of a clip. 20 pictures in ten seconds keep second-level times and a small prompt.",
+        description="Length of a clip: 20 pictures keep second-level times and a small prompt.",
     )
     fps: float = Field(
         default=2.0,
@@ -62,8 +64,7 @@ class ClipSettings(BaseModel):
         return shape_id(**self.model_dump())
 
     def decode_from_s(self, start_s: float) -> float:
-        """Returns where to begin decoding so that the clip at `start_s` comes out as from the file's
-        start."""
+        """Returns where to begin decoding so that the clip at `start_s` comes out as from the start."""
         return max(0.0, (start_s - self.context_s) // KEY_S * KEY_S - WARM_UP_S)
 
 
@@ -93,6 +94,9 @@ class Gate(Protocol):
     def judge(self, signals: Signals, before: Signals | None) -> tuple[bool, float]:
         """Returns (quiet, score) of a clip. Called once per clip, in order."""
 
+    def recall(self, signals: Signals, *, quiet: bool) -> None:
+        """Takes a clip with the verdict that it had in an earlier decode, instead of judging it."""
+
 
 @dataclass(slots=True)
 class _Draft:
@@ -100,17 +104,10 @@ class _Draft:
 
     start_s: float
     end_s: float
-    size: tuple[int, int] | None = None
     frames: list[U8] = field(default_factory=list)
     pts_s: list[float] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
     first: Picture | None = None
-
-    def keep(self, picture: Picture, pts_s: float, max_pixels: int) -> None:
-        # the first picture's size holds for the clip, also where the stream's size changes inside it
-        self.size = self.size or fit(picture.width, picture.height, max_pixels)
-        self.frames.append(to_rgb(picture.frame, width=self.size[0], height=self.size[1]))
-        self.pts_s.append(pts_s)
 
 
 class ClipBuilder:
@@ -128,9 +125,9 @@ class ClipBuilder:
     sound that comes later still is lost to the signals.
 
     `start_time` is the aware UTC time of media second 0. Clips that begin before `from_s` are measured, for
-    those after them, and not returned. The gate compares with clips it let pass earlier: its verdict alone,
-    and the signals within `WARM_UP_S` of where decoding began, can differ between a whole decode and one from
-    the middle.
+    those after them, and not returned. `verdicts` (quiet or not, by clip_id) are those of an earlier decode:
+    the gate compares with clips that passed, so a decode from the middle must know which did. Only the
+    signals within `WARM_UP_S` of where decoding began can differ between it and a whole decode.
     """
 
     def __init__(
@@ -147,6 +144,7 @@ class ClipBuilder:
         cues: tuple[Cue, ...] = (),
         flags: tuple[str, ...] = (),
         from_s: float = 0.0,
+        verdicts: Mapping[str, bool] | None = None,
     ) -> None:
         self._source_id = source_id
         self._session = session
@@ -160,10 +158,13 @@ class ClipBuilder:
         self._cues = cues
         self._flags = flags
         self._from_s = from_s
+        self._verdicts = verdicts or {}
         self._drafts: deque[_Draft] = deque()
         self._past: deque[Signals] = deque()
         self._shown: Picture | None = None
         self._heard_s: float | None = None
+        self._scaler = VideoReformatter()
+        self._held: tuple[Picture, U8] | None = None  # the newest picture kept, and its pixels
 
     def add(self, item: Picture | Sound) -> list[Clip]:
         """Takes the next picture or sound and returns the clips that it closes, in order."""
@@ -174,8 +175,8 @@ class ClipBuilder:
         return self._close_ready()
 
     def finish(self, end_s: float) -> list[Clip]:
-        """Returns the clips that are left; `end_s` is the end of the last picture. Called once, after the
-        last item."""
+        """Returns the clips that are left; `end_s` is the end of the last picture. Called once, at the
+        end."""
         if self._shown is None:
             return []
         while end_s - self._drafts[-1].end_s > TAIL_S:
@@ -222,8 +223,18 @@ class ClipBuilder:
         return math.floor(pts_s * self._settings.fps + 1e-9)  # 0.57 * 100 is 56.99999999999999
 
     def _keep(self, draft: _Draft, picture: Picture, pts_s: float) -> None:
-        if draft.start_s >= self._from_s:
-            draft.keep(picture, pts_s, self._settings.frame_pixels)
+        if draft.start_s < self._from_s:
+            return
+        if self._held is None or self._held[0] is not picture:
+            # the first picture's size holds for the clip, also where the stream's size changes inside it
+            height, width = draft.frames[0].shape[:2] if draft.frames else self._size(picture)
+            self._held = picture, to_rgb(picture.frame, width=width, height=height, scaler=self._scaler)
+        draft.frames.append(self._held[1])
+        draft.pts_s.append(pts_s)
+
+    def _size(self, picture: Picture) -> tuple[int, int]:
+        width, height = fit(picture.width, picture.height, self._settings.frame_pixels)
+        return height, width
 
     def _open_next(self) -> None:
         """Opens the clip after the newest one, which will get no more pictures."""
@@ -255,19 +266,23 @@ class ClipBuilder:
         signals = self._meter.cut(draft.start_s, draft.end_s)
         before = self._before(draft.start_s)
         self._past.append(signals)
+        name = clip_id(
+            source_id=self._source_id, session=self._session, start_s=draft.start_s, shape=self._shape
+        )
         if draft.start_s < self._from_s:
+            if self._gate is not None and name in self._verdicts:
+                self._gate.recall(signals, quiet=self._verdicts[name])
             return None
         zero = self._start_time
         quiet, score = (False, None) if self._gate is None else self._gate.judge(signals, before)
         return Clip(
-            clip_id=clip_id(
-                source_id=self._source_id, session=self._session, start_s=draft.start_s, shape=self._shape
-            ),
+            clip_id=name,
             source_id=self._source_id,
             session=self._session,
             start_s=draft.start_s,
             end_s=draft.end_s,
-            frames=np.stack(draft.frames),
+            # one picture that stands for hours is many clips, all on the same pixels
+            frames=np.stack(draft.frames) if len(draft.frames) > 1 else draft.frames[0][None],
             pts_s=np.array(draft.pts_s, np.float64),
             signals=signals,
             before=before,
@@ -283,7 +298,7 @@ class ClipBuilder:
         )
 
     def _before(self, start_s: float) -> Signals | None:
-        """The signals of the `context_s` before `start_s`, as far as the session goes back; None at its
+        """The signals of the `context_s` before `start_s`, or of what there is; None at the session's
         start."""
         since_s = start_s - self._settings.context_s
         while self._past and self._past[0].end_s <= since_s:

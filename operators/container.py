@@ -21,7 +21,7 @@ from av.stream import Discard, Disposition
 from pydantic import BaseModel, ConfigDict, Field
 
 from operators.errors import InputError, LimitError, NotVideoError
-from operators.refusal import check_file, why_unreadable
+from operators.refusal import check_file, too_many_streams, why_unreadable
 
 FORMATS = (
     *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "nut", "ivf", "dv"),
@@ -29,7 +29,8 @@ FORMATS = (
     *("mp3", "aac", "flac", "wav"),  # to be refused as sound, by name
 )
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
-_DECLARING = {"mov", "matroska", "avi", "asf", "flv"}  # kinds whose header states a length that outlives a cut
+# kinds whose header states a length that outlives a cut
+_DECLARING = {"mov", "matroska", "avi", "asf", "flv"}
 
 
 class DecodeLimits(BaseModel):
@@ -102,9 +103,8 @@ class OpenVideo:
     tick_s: Fraction
     frame_s: Fraction
     pixel_aspect: Fraction
-    video_start_s: Fraction | None
-    video_end_s: Fraction | None
-    total_end_s: Fraction | None
+    video_end_s: float | None
+    total_end_s: float | None
     may_jump: bool
     only_dts: bool
 
@@ -143,7 +143,7 @@ def open_video(path: Path | str, limits: DecodeLimits) -> OpenVideo:
 
 
 def _choose(path: Path, container: av.container.InputContainer, limits: DecodeLimits) -> OpenVideo:
-    video = _largest(path, container)
+    video = _largest(path, container, limits.max_streams)
     if video.width * video.height > limits.max_pixels:
         raise LimitError(
             f"{path.name} is {video.width}x{video.height} pixels, more than the {limits.max_pixels:,} that "
@@ -171,7 +171,6 @@ def _choose(path: Path, container: av.container.InputContainer, limits: DecodeLi
         tick_s=video.time_base or Fraction(1, av.time_base),
         frame_s=1 / rate if rate and 1 <= rate <= 240 else Fraction(1, 25),  # beyond that the header lies
         pixel_aspect=aspect if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1),
-        video_start_s=_start_s(video),
         video_end_s=_video_end_s(video, zero_s) if zero_s is not None and declares else None,
         total_end_s=_total_end_s(container, sound, kinds) if declares else None,
         may_jump=bool(container.format.flags & cast(int, FormatFlags.ts_discont.value)),
@@ -179,8 +178,10 @@ def _choose(path: Path, container: av.container.InputContainer, limits: DecodeLi
     )
 
 
-def _largest(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+def _largest(path: Path, container: av.container.InputContainer, max_streams: int) -> av.VideoStream:
     shown = [s for s in container.streams.video if not s.disposition & _COVER]
+    if not shown and len(container.streams) >= max_streams:
+        raise too_many_streams(path, max_streams)
     if not shown:
         kind = "its only picture is a cover" if container.streams.video else "no video stream"
         raise NotVideoError(f"{path.name} is sound only: {kind}; give a file with video")
@@ -206,21 +207,21 @@ def _zero_s(container: av.container.InputContainer) -> Fraction | None:
     return min((s for s in starts if abs(s - rounded) < Fraction(1, av.time_base)), default=rounded)
 
 
-def _video_end_s(video: av.VideoStream, zero_s: Fraction) -> Fraction | None:
+def _video_end_s(video: av.VideoStream, zero_s: Fraction) -> float | None:
     if video.duration is not None and video.time_base is not None:
         start_s = _start_s(video)
-        return video.duration * video.time_base + (zero_s if start_s is None else start_s) - zero_s
+        return float(video.duration * video.time_base + (zero_s if start_s is None else start_s) - zero_s)
     tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", video.metadata.get("DURATION", ""))
     if tag is None:
         return None
-    return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3]) - zero_s  # Matroska: when the stream ends
+    return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - float(zero_s)  # Matroska: when it ends
 
 
 def _total_end_s(
     container: av.container.InputContainer, sound: av.AudioStream | None, kinds: frozenset[str]
-) -> Fraction | None:
+) -> float | None:
     duration = container.duration
     if duration is None or len(container.streams) > 1 + (sound is not None):
         return None  # nobody knows which stream is the longest
     start = container.start_time if "flv" in kinds else 0  # states the last time, the others the length
-    return Fraction(duration - start, av.time_base)
+    return (duration - start) / av.time_base

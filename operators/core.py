@@ -109,8 +109,8 @@ class Signals:
     Per decoded frame [N]: `pts_s`, `cut` (FFmpeg scdet score, 0-100; 0 where only the light changed), `change`
     (mean absolute frame difference, 0-255), `luma` (mean, 0-255), `black` and `frozen` (bool: no visible change).
     Per motion sample, about 5 Hz [M]: `motion_pts_s`, `motion` uint8 [M, 12, 16] (share of each cell that
-    changed since the sample before, 0-255), `sharp` (points of the 320 px picture that changed by more than 60),
-    `thumbs` uint8 [M, 144, 192] (gray picture, stretched to that shape).
+    changed since the sample before, 0-255), `sharp` uint8 [M, 12, 16] (share of each cell that changed by more
+    than 60 gray levels, as letters do), `thumbs` uint8 [M, 144, 192] (gray picture, stretched to that shape).
     Per sound window, about 10 Hz [A]: `sound_pts_s`, `loudness_db` (RMS in dBFS; -120 is digital silence).
     `stills`: the few larger pictures that reading text needs, at most one a second.
     """
@@ -125,7 +125,7 @@ class Signals:
     frozen: npt.NDArray[np.bool_]
     motion_pts_s: F64
     motion: U8
-    sharp: F32
+    sharp: U8
     thumbs: U8
     sound_pts_s: F64
     loudness_db: F32

@@ -21,13 +21,14 @@ import av.stream
 
 from operators.container import DecodeLimits, OpenVideo, open_video
 from operators.errors import NotVideoError
-from operators.mediatime import LateFilter, PictureClock, Placed, SoundClock
+from operators.mediatime import LateFilter, PictureClock, SoundClock
 from operators.pictures import Picture, Sound, display_size, to_rgb
 from operators.seek import find_key
 
 __all__ = ["DecodeLimits", "DecodeReport", "FileDecoder", "Picture", "Sound", "to_rgb"]
 
-_MISSING_S = Fraction(1, 2)  # declared ends are off by a frame or two; half a second is a cut
+_BARREN_PACKETS = 256  # without a picture, before the clock is looked at
+_MISSING_S = 0.5  # declared ends are off by a frame or two; half a second is a cut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +82,10 @@ class FileDecoder:
         self._damage = _Damage()
         self._splices: list[float] = []
         self._frames = self._late = self._corrupt = self._sound_errors = 0
-        self._end_s = self._failed_s = Fraction(0)  # of the last picture; of broken packets after it
-        self._sound_end_s: Fraction | None = None
+        self._end_s = self._failed_s = 0.0  # of the last picture; of broken packets after it
+        self._sound_end_s: float | None = None
+        self._barren = 0  # packets since the last picture
+        self._barren_since_s = 0.0
         self._stopped = ""
 
     def __enter__(self) -> Self:
@@ -114,10 +117,10 @@ class FileDecoder:
     def report(self) -> DecodeReport:
         """What became of the file so far; final once the iteration has ended."""
         expected_s = self._expected_end_s()
-        missing_to_s = max(expected_s or Fraction(0), self._failed_s)
+        missing_to_s = max(expected_s or 0.0, self._failed_s)
         reason = self._stopped
         if not reason and missing_to_s - self._end_s > _MISSING_S:
-            reason = f"pictures end at {float(self._end_s):.3f} s of {float(missing_to_s):.3f} s: cut off"
+            reason = f"pictures end at {self._end_s:.3f} s of {missing_to_s:.3f} s: cut off"
         return DecodeReport(
             frames=self._frames,
             late=self._late + self._filter.dropped,
@@ -125,16 +128,18 @@ class FileDecoder:
             sound_errors=self._sound_errors,
             damaged=tuple(self._damage.spans),
             splices=tuple(self._splices),
-            end_s=float(self._end_s),
-            expected_end_s=None if expected_s is None else float(expected_s),
+            end_s=self._end_s,
+            expected_end_s=expected_s,
             truncated=bool(reason),
             reason=reason,
         )
 
-    def _expected_end_s(self) -> Fraction | None:
+    def _expected_end_s(self) -> float | None:
         opened = self._file
-        if opened.video_end_s is not None or opened.total_end_s is None or opened.sound is None:
-            return opened.video_end_s or opened.total_end_s
+        if opened.video_end_s is not None:
+            return opened.video_end_s
+        if opened.total_end_s is None or opened.sound is None:
+            return opened.total_end_s
         # the header knows only the longer of picture and sound: that is the picture if the sound falls short
         sound_falls_short = self._sound_end_s is not None and opened.total_end_s - self._sound_end_s > 1
         return opened.total_end_s if sound_falls_short else None
@@ -150,6 +155,8 @@ class FileDecoder:
         self._opened = opened = open_video(self._path, self._limits)
         opened.video.codec_context.thread_count = self._thread_count
         self._clock = PictureClock(
+            tick_s=opened.tick_s,
+            other_ticks_s=() if opened.sound is None else (opened.sound.time_base or Fraction(1),),
             zero_s=opened.zero_s,
             frame_s=opened.frame_s,
             may_jump=opened.may_jump,
@@ -168,46 +175,51 @@ class FileDecoder:
         yield from self._pictures(None, key_ticks)  # what the decoder still held back
 
     def _packets(self, sound: av.AudioStream | None) -> Iterator[av.Packet[av.stream.Stream]]:
-        limit_s = self._limits.read_timeout_s
         streams = [self._file.video] if sound is None else [self._file.video, sound]
-        self._progress_s = time.thread_time()
         try:
             for packet in self._file.container.demux(streams):
                 if packet.size == 0:
                     continue  # would end the decoder; some recorders write empty packets
-                if time.thread_time() - self._progress_s > limit_s:
-                    self._stopped = (
-                        f"no picture in {limit_s:g} s of decoding after {float(self._end_s):.3f} s"
-                    )
+                self._barren += 1
+                if self._barren % _BARREN_PACKETS == 0 and self._is_stuck():
                     return
                 yield packet
         except IndexError:
             pass  # the end: PyAV stumbles there over streams that appeared after the file was opened
         except (av.error.FFmpegError, OSError) as error:
-            self._stopped = f"reading stopped at {float(self._end_s):.3f} s: {error.strerror or error}"
+            self._stopped = f"reading stopped at {self._end_s:.3f} s: {error.strerror or error}"
+
+    def _is_stuck(self) -> bool:
+        now_s, limit_s = time.thread_time(), self._limits.read_timeout_s
+        if self._barren == _BARREN_PACKETS:
+            self._barren_since_s = now_s
+        if now_s - self._barren_since_s > limit_s:
+            self._stopped = f"no picture in {limit_s:g} s of decoding after {self._end_s:.3f} s"
+        return bool(self._stopped)
 
     def _pictures(self, packet: av.Packet[av.VideoStream] | None, key_ticks: int | None) -> Iterator[Picture]:
         for frame in self._in_order(packet, key_ticks):
-            placed = self._clock.place(self._pts_s(frame), frame.duration * self._file.tick_s)
+            placed = self._clock.place(self._ticks(frame), frame.duration)
             if placed is None:
                 self._late += 1
                 continue
             if placed.splice:
-                self._splices.append(float(placed.time_s))
-            self._end_s, self._failed_s = placed.end_s, Fraction(0)
+                self._splices.append(self._clock.seconds(placed.start))
+            self._end_s, self._failed_s, self._barren = self._clock.seconds(placed.end), 0.0, 0
             self._frames += 1
             width, height = display_size(frame, self._file.pixel_aspect)
             yield Picture(
                 index=self._frames - 1,
-                pts_s=float(placed.time_s),
-                duration_s=float(placed.duration_s),
+                pts_s=self._clock.seconds(placed.start),
+                duration_s=self._clock.seconds(placed.end - placed.start),
                 frame=frame,
                 width=width,
                 height=height,
                 splice=placed.splice,
-                damaged=self._damage.covers(frame, placed),
+                damaged=self._damage.covers(
+                    frame, self._clock.seconds(placed.start), self._end_s, splice=placed.splice
+                ),
             )
-            self._progress_s = time.thread_time()
 
     def _in_order(
         self, packet: av.Packet[av.VideoStream] | None, key_ticks: int | None
@@ -226,20 +238,16 @@ class FileDecoder:
         except av.error.FFmpegError:
             broken = True
             if packet is not None and packet.pts is not None:
-                self._failed_s = max(self._failed_s, self._clock.to_media(packet.pts * self._file.tick_s))
+                failed_s = self._clock.seconds(self._clock.to_media(packet.pts * self._clock.tick))
+                self._failed_s = max(self._failed_s, failed_s)
         if broken:
             self._corrupt += 1
             self._damage.mark(None if packet is None else packet.pts)
         return frames
 
-    def _pts_s(self, frame: av.VideoFrame) -> Fraction | None:
-        ticks = self._ticks(frame)
-        if ticks is not None:
-            return ticks * self._file.tick_s
-        return self._file.video_start_s if self._clock.last is None else None
-
     def _ticks(self, frame: av.VideoFrame) -> int | None:
-        return frame.dts if self._file.only_dts else frame.pts
+        ticks = frame.dts if self._file.only_dts else frame.pts
+        return self._file.video.start_time if ticks is None and self._clock.last is None else ticks
 
     def _sounds(self, stream: av.AudioStream, packet: av.Packet[av.AudioStream]) -> Iterator[Sound]:
         try:
@@ -251,9 +259,12 @@ class FileDecoder:
             if frame.pts is None or frame.time_base is None:
                 self._sound_errors += 1
                 continue
-            for time_s, sound in self._sound_clock.place(frame.pts * frame.time_base, frame):
-                self._sound_end_s = time_s + Fraction(sound.samples, sound.sample_rate)
-                yield Sound(pts_s=float(time_s), frame=sound)
+            for units, sound in self._sound_clock.place(
+                self._clock.units(frame.pts * frame.time_base), frame
+            ):
+                start_s = self._clock.seconds(units)
+                self._sound_end_s = start_s + sound.samples / sound.sample_rate
+                yield Sound(pts_s=start_s, frame=sound)
 
 
 class _Damage:
@@ -267,18 +278,18 @@ class _Damage:
     def mark(self, ticks: int | None) -> None:
         self._marks.add(0 if ticks is None else ticks)
 
-    def covers(self, frame: av.VideoFrame, placed: Placed) -> bool:
+    def covers(self, frame: av.VideoFrame, start_s: float, end_s: float, *, splice: bool) -> bool:
         ticks = 0 if frame.pts is None else frame.pts
-        reached = {m for m in self._marks if m <= ticks or placed.splice}
+        reached = {m for m in self._marks if m <= ticks or splice}
         self._marks -= reached
         if frame.is_corrupt or ticks in reached or (reached and not frame.key_frame):
             if not self._on:
-                self.spans.append((float(placed.time_s), float(placed.end_s)))
+                self.spans.append((start_s, end_s))
             self._on = True
         elif frame.key_frame:
             self._on = False
         if self._on:
-            self.spans[-1] = (self.spans[-1][0], float(placed.end_s))
+            self.spans[-1] = (self.spans[-1][0], end_s)
         return self._on
 
 

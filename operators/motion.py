@@ -34,8 +34,9 @@ _FAINT_FIRST, _FAINT_LAST = (
     0.01,
     0.03,
 )  # share of a burst's sharpest change below which its shadow moves alone
-_DIM = 100  # points; with fewer nothing in a burst is sharp, and it is left as it is
-_TRACE, _TRACES = 10, 3  # points, samples: what shows of a thing before it fills a quarter of a cell
+_SHADOW = 4  # samples
+_DIM = 0.002  # share of the picture; with less nothing in a burst is sharp, and it is left as it is
+_TRACE, _TRACES = 1.5e-4, 3  # share of the picture, samples: what shows before it fills a quarter of a cell
 _FILM_CUT_S = 5.0  # shots shorter than this are edited film, where motion words mean nothing
 
 Mask = npt.NDArray[np.bool_]
@@ -43,8 +44,9 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Series:
-    """Motion samples by time: `at_s` [M], `grid` float32 [M, 12, 16] 0-1, `sharp` [M], `thumbs` [M, 144, 192].
+    """Motion samples by time: `at_s` [M], `grid` float32 [M, 12, 16] 0-1, `thumbs` uint8 [M, 144, 192].
 
+    `sharp` [M]: share of the picture that changed as letters and lit edges do, and shadows do not.
     `active` [M]: something changed that is worth a look. `fresh` [M]: the picture before belongs to another
     shot, or there is none. `still` [M]: share of the time since the sample before in which nothing changed.
     `step_s`: the usual time between two samples.
@@ -88,7 +90,7 @@ def window(clip: Clip) -> Signals:
 
 
 def series(signals: Signals, cuts_s: Sequence[float]) -> Series:
-    """Prepares the motion samples of `signals`; one that lies across a cut of `cuts_s` counts as no change."""
+    """Prepares the motion samples of `signals`; one across a cut of `cuts_s` counts as no change."""
     at_s = signals.motion_pts_s
     grid = np.asarray(signals.motion, dtype=np.float32) / np.float32(255)
     fresh = np.zeros(len(at_s), dtype=np.bool_)
@@ -100,7 +102,7 @@ def series(signals: Signals, cuts_s: Sequence[float]) -> Series:
     return Series(
         at_s=at_s,
         grid=grid,
-        sharp=np.where(fresh, np.float32(0), signals.sharp),
+        sharp=np.where(fresh, np.float32(0), signals.sharp.mean(axis=(1, 2), dtype=np.float32) / 255),
         thumbs=signals.thumbs,
         active=(grid.max(axis=(1, 2), initial=0) >= _CELL) | (grid.mean(axis=(1, 2)) >= _AREA),
         fresh=fresh,
@@ -160,9 +162,9 @@ def centre(grid: F32) -> tuple[float, float]:
 
 
 def _still_share(signals: Signals, frame_s: float) -> F32:
-    """Returns the share of the time between each motion sample and the one before it in which nothing changed.
+    """Returns the share of the time since the motion sample before in which nothing changed.
 
-    Counted in frames that last `frame_s`, so that a picture that stands says the same as one that is repeated.
+    Counted in frames that last `frame_s`: a picture that stands says the same as one that is repeated.
     """
     moving = np.concatenate([[0], np.cumsum(~signals.frozen)])
     ends = moving[np.searchsorted(signals.pts_s, signals.motion_pts_s, side="right")]
@@ -209,14 +211,17 @@ def _judged(samples: Series, first: int, last: int) -> Iterator[Episode]:
 
 
 def _trimmed(samples: Series, first: int, last: int) -> tuple[int, int]:
-    """Returns the run without the faint samples at its ends, in which the shadow of what moves is left."""
+    """Returns the run without the few faint samples at its ends, in which the shadow of what moves is left.
+
+    Where more than a few are faint, something dim moves there, and they stay.
+    """
     part = samples.sharp[samples.span(first, last)]
     peak = float(part.max())
     if peak < _DIM:
         return first, last
-    early = np.flatnonzero(part >= _FAINT_FIRST * peak)
-    late = np.flatnonzero(part >= _FAINT_LAST * peak)
-    return first + int(early[0]), first + int(late[-1])
+    early = int(np.flatnonzero(part >= _FAINT_FIRST * peak)[0])
+    late = len(part) - 1 - int(np.flatnonzero(part >= _FAINT_LAST * peak)[-1])
+    return first + (early if early <= _SHADOW else 0), last - (late if late <= _SHADOW else 0)
 
 
 def _traced(samples: Series, first: int) -> int:

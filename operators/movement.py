@@ -53,8 +53,8 @@ def _part(clip: Clip, samples: Series, episode: Episode) -> Event | None:
     here = [c for c in crossed if (c.edge, c.at) not in {(t.edge, t.at) for t in told}]
     place, verdict = _aftermath(samples, episode, crossed, clip.end_s)
     attributes: dict[str, object] = {
-        "enters": [c.edge for c in here if c.inwards],
-        "leaves": [c.edge for c in here if not c.inwards],
+        "enters": [c.edge for c in crossed if c.inwards],
+        "leaves": [c.edge for c in crossed if not c.inwards],
         "stays": place if verdict == "stays" else "",
         "gone": place if verdict == "gone" else "",
     }
@@ -88,7 +88,8 @@ def _part(clip: Clip, samples: Series, episode: Episode) -> Event | None:
         kind="motion",
         description=f"{words}{_told(place, verdict)}.",
         describer=NAME,
-        attributes=json.dumps(attributes),
+        # where parts are joined the later one overrules, so it says nothing of what it does not know
+        attributes=json.dumps({k: v for k, v in attributes.items() if not open_start or (v and k != "from")}),
         open_start=open_start and not summary,
         open_end=open_end and not summary,
         flags=() if episode.sure else ("tentative",),

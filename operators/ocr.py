@@ -96,6 +96,7 @@ class TextReader:
                 "Global.text_score": 0.0,
                 "EngineConfig.onnxruntime.intra_op_num_threads": 1,  # a second thread mostly spins
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+                "EngineConfig.onnxruntime.enable_cpu_mem_arena": False,
                 "Det.model_path": str(_models() / MODELS["Det"]),
                 "Det.limit_type": "max",
                 "Det.limit_side_len": 1 << 14,  # the default enlarges small pictures

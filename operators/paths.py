@@ -25,7 +25,7 @@ _BESIDE = 3  # cells to either side that belong to what touches the edge
 _DEEPER = 0.9  # cells that something must come in, or go out, by
 _SHALLOW = 1.6  # cells; what is seen first, or last, lies this close to the edge
 _CELL_PX = 12  # points of a thumb across a cell
-_ZONE_PX = 18  # the strip of a thumb that must look the same before something comes in and after
+_ZONE_PX = 10  # the strip of a thumb that must look the same before something comes in and after
 _SOON = 5  # samples
 _OTHER, _OTHER_SHARE = 20.0, 0.1  # gray levels, and the share of the strip that may differ by more
 _TOGETHER = 3  # samples; edges crossed this close to each other are one crossing at a corner
@@ -82,7 +82,7 @@ def cell(place: tuple[float, float]) -> str:
 def crossings(samples: Series, first: int, last: int, *, known: int) -> list[Crossing]:
     """Returns where things come in or go out between samples `first` and `last`, in order of time.
 
-    Only what can be known from the samples before `known` is told: that an edge was crossed shows when the edge
+    Only what can be known from the samples before `known` is told: that an edge was crossed shows when it
     looks as it did before. Of two edges that are crossed together, at a corner, the one that is crossed more
     clearly counts.
     """
@@ -99,8 +99,8 @@ def crossings(samples: Series, first: int, last: int, *, known: int) -> list[Cro
 def _over_edges(samples: Series, first: int, last: int, known: int, inwards: bool) -> Iterator[Crossing]:
     """Yields what comes in, or goes out: going out is coming in with time reversed.
 
-    Seen from the edge, the change is first nowhere near, then at the edge, then deeper, and in the end the edge
-    looks as it did at first; something that stood there and moves off does not leave it so.
+    Seen from the edge, the change is first nowhere near, then at the edge, then deeper, and in the end the
+    edge looks as it did at first; something that stood there and moves off does not leave it so.
     """
     first, last = max(0, first - _TOGETHER), min(last + _TOGETHER, known - 1)
     order = slice(None, known) if inwards else slice(known - 1, None, -1)

@@ -8,6 +8,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from operators.core import U8
 
@@ -39,20 +40,28 @@ class Sound:
     frame: av.AudioFrame
 
 
-def to_rgb(frame: av.VideoFrame, *, width: int, height: int, rotation: int | None = None) -> U8:
+def to_rgb(
+    frame: av.VideoFrame,
+    *,
+    width: int,
+    height: int,
+    rotation: int | None = None,
+    scaler: VideoReformatter | None = None,
+) -> U8:
     """Returns the picture as uint8 [height, width, 3] RGB, turned upright; AREA scaling does not alias.
 
     `width` and `height` are the result's; `rotation` is in degrees counterclockwise, by default the picture's
-    own, and is rounded to quarter turns.
+    own, and is rounded to quarter turns. A `scaler` kept from picture to picture saves a fifth.
     """
     turns = round((frame.rotation if rotation is None else rotation) / 90) % 4
     across, down = (height, width) if turns % 2 else (width, height)
-    image = frame.reformat(across, down, "rgb24", interpolation="AREA").to_ndarray()
-    return cast(U8, np.ascontiguousarray(np.rot90(image, turns)))
+    scaler = scaler or VideoReformatter()
+    # one thread: left to itself it starts several, which costs twice the CPU time for a picture
+    scaled = scaler.reformat(frame, across, down, "rgb24", interpolation="AREA", threads=1)
+    return cast(U8, np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns)))
 
 
 def display_size(frame: av.VideoFrame, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Returns (width, height) of the picture as it is to be shown: pixels made square, turned by its
-    rotation."""
-    width = round(frame.width * pixel_aspect)
+    """Returns (width, height) of the picture as it is to be shown: pixels square, turned by its rotation."""
+    width = frame.width if pixel_aspect == 1 else round(frame.width * pixel_aspect)
     return (frame.height, width) if frame.rotation % 180 else (width, frame.height)

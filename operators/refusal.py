@@ -14,7 +14,8 @@ from operators.errors import InputError, LimitError, NotVideoError
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HEAD_BYTES = 4096
 _MP4_BOXES = {b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov", b"moof", b"pnot"}
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"<?xml")
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD")
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
 def check_file(path: Path) -> None:
@@ -45,13 +46,12 @@ def check_file(path: Path) -> None:
 def why_unreadable(path: Path, error: Exception, *, max_streams: int) -> InputError:
     """Returns the error to raise for a file that FFmpeg did not open, by what its first bytes look like."""
     name, head = path.name, _head(path)
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == 12:
-        return LimitError(
-            f"{name} holds more streams than the {max_streams} that decode.limits.max_streams allows; "
-            "raise it if you trust the file"
-        )
+    if isinstance(error, MemoryError):
+        return too_many_streams(path, max_streams)  # FFmpeg's word for it
     if head.startswith(_PLAYLISTS):
         return NotVideoError(f"{name} is a playlist, not a video; give the files that it names")
+    if head.startswith(_IMAGES):
+        return NotVideoError(f"{name} is a still image, not a video; give a video file")
     boxes = _mp4_boxes(path)
     if boxes and b"moov" not in boxes:
         return NotVideoError(
@@ -62,7 +62,15 @@ def why_unreadable(path: Path, error: Exception, *, max_streams: int) -> InputEr
         return NotVideoError(f"{name} is a text file, not a video; give a video file")
     detail = str(getattr(error, "strerror", None) or error)
     return NotVideoError(
-        f"{name} is no video in a format read here ({detail}); convert it to MP4 or Matroska"
+        f"{name} is no video in a format read here ({detail}); convert it to MP4"
+    )
+
+
+def too_many_streams(path: Path, max_streams: int) -> LimitError:
+    """Returns the error to raise for a container of too many streams."""
+    return LimitError(
+        f"{path.name} holds more streams than the {max_streams} that decode.limits.max_streams allows, or needs "
+        "more memory than there is; raise it if you trust the file"
     )
 
 

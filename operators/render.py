@@ -33,6 +33,7 @@ _GAPS_S = (1 / 15, 1 / 8)
 _CAR_S = (4.0, 9.0)
 _COMES_S, _GOES_S = (13.0, 16.0), (24.0, 27.0)
 _VAN_S = (29.0, 31.5)
+_VAN_PARKS_PX = 380
 _SLIDE_1_S, _SLIDE_2_S, _BLACK_S, _YARD_AGAIN_S = 34.0, 44.0, 52.0, 53.0
 _HORN_S = (45.0, 47.0)
 _FREEZE_S = (56.0, 63.0)
@@ -164,7 +165,7 @@ class _Film:
         image = self._yard.copy()
         if pts_s >= _VAN_S[0]:
             rest = (1 - _share(pts_s, _VAN_S)) ** 1.6  # it brakes
-            self._van.put(image, left=430 + (scene.WIDTH - 440) * rest, bottom=272)
+            self._van.put(image, left=_VAN_PARKS_PX + (scene.WIDTH - 10 - _VAN_PARKS_PX) * rest, bottom=272)
         if _COMES_S[0] <= pts_s < _GOES_S[1]:
             self._put_person(image, pts_s)
         if _CAR_S[0] <= pts_s < _CAR_S[1]:

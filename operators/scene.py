@@ -92,7 +92,7 @@ def _black(seen: Signals) -> Iterator[tuple[float, float, bool]]:
 
 
 def _freezes(seen: Signals, cuts_s: Sequence[float]) -> Iterator[tuple[float, float, bool]]:
-    """Yields (start_s, end_s, sure) of stillness that began as a fault does: in the midst of a lively picture.
+    """Yields (start_s, end_s, sure) of stillness that began as a fault does, in a lively picture.
 
     Stillness that fills all of `seen` may be a freeze that began before; its parts stay unsure.
     """

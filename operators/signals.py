@@ -28,7 +28,7 @@ _MOTION_HZ = 5
 _CHANGED = 9.0  # gray levels, blurred: above compression pulses, below a shadow
 _NOISE_FACTOR = 6.0  # changed is also this many times the picture's own noise
 _SHARP = 60.0  # gray levels, not blurred: typed letters, never noise
-_BLACK_LEVEL, _BLACK_SHARE = 26, 0.98  # FFmpeg's blackdetect: 10 % of the range, 98 % of the points
+_BLACK_LEVEL, _BLACK_SHARE = 16, 0.98  # FFmpeg's share; its level, 10 % of the range, takes night for black
 
 Mask = npt.NDArray[np.bool_]
 
@@ -76,7 +76,7 @@ class SignalMeter:
             frozen=_column(frames, 5, np.bool_),
             motion_pts_s=_column(samples, 0, np.float64),
             motion=_column(samples, 1, np.uint8).reshape(-1, ROWS, COLS),
-            sharp=_column(samples, 2, np.float32),
+            sharp=_column(samples, 2, np.uint8).reshape(-1, ROWS, COLS),
             thumbs=_column(samples, 3, np.uint8).reshape(-1, *THUMB),
             sound_pts_s=_column(sound, 0, np.float64),
             loudness_db=_column(sound, 1, np.float32),
@@ -105,8 +105,8 @@ class MotionMeter:
         self._small: U8 | None = None
         self._blurred: F32 | None = None
 
-    def add(self, gray: U8, pts_s: float) -> tuple[U8, float, U8] | None:
-        """Returns (grid [12, 16], sharp, thumb [144, 192]) of the first picture of each fifth of a second."""
+    def add(self, gray: U8, pts_s: float) -> tuple[U8, U8, U8] | None:
+        """Returns (motion, sharp, thumb) of the first picture of each fifth of a second; else None."""
         slot = math.floor(pts_s * _MOTION_HZ + 1e-6)
         if slot == self._slot:
             return None
@@ -115,15 +115,20 @@ class MotionMeter:
         before, small = self._blurred, self._small
         self._slot, self._small, self._blurred = slot, gray, blurred
         if before is None or small is None or small.shape != gray.shape:
-            return np.zeros((ROWS, COLS), np.uint8), 0.0, thumb
+            none = np.zeros((ROWS, COLS), np.uint8)
+            return none, none, thumb
         gain, offset = light_change(before, blurred)
         rest = cv2.absdiff(blurred, before * gain + offset)
         noise = float(np.median(rest[::4, ::4])) * 1.4826
-        changed = (rest > max(_CHANGED, _NOISE_FACTOR * noise)).astype(np.uint8) * 255
-        grid = np.asarray(cv2.resize(changed, (COLS, ROWS), interpolation=cv2.INTER_AREA), dtype=np.uint8)
         expected = cv2.addWeighted(small, gain, small, 0.0, offset)
-        sharp = float(np.count_nonzero(cv2.absdiff(gray, expected) > _SHARP))
-        return grid, sharp, thumb
+        sharp = _shares(cv2.absdiff(gray, expected) > _SHARP)
+        return _shares(rest > max(_CHANGED, _NOISE_FACTOR * noise)), sharp, thumb
+
+
+def _shares(mask: Mask) -> U8:
+    """Returns the share of each cell that is set, 0-255, rounded up: one point shows."""
+    grid = cv2.resize(mask.astype(np.float32), (COLS, ROWS), interpolation=cv2.INTER_AREA)
+    return np.ceil(np.minimum(grid, 1) * 255 - 1e-3).astype(np.uint8)
 
 
 class _Table:

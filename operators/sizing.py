@@ -1,5 +1,4 @@
-"""Chooses the size at which a picture is shown to a model: by a pixel budget, in whole patches, aspect
-kept."""
+"""Chooses the size at which a picture is shown to a model: a pixel budget, whole patches, aspect kept."""
 
 from __future__ import annotations
 
@@ -11,8 +10,8 @@ PATCH = 32  # Qwen's vision models cut pictures into 16-pixel patches and merge 
 
 
 def fit(width: int, height: int, max_pixels: int, factor: int = PATCH) -> tuple[int, int]:
-    """Returns (width, height), multiples of `factor`, of at most `max_pixels` and as near to the aspect as
-    that allows.
+    """Returns (width, height), multiples of `factor`, within `max_pixels` and as near to the aspect as can
+    be.
 
     Scales down to the budget, then tries the multiples around either side and takes the pair with the nearest
     aspect, of equals the larger. Never enlarges: neither side exceeds the source's, rounded to a multiple. A

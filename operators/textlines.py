@@ -20,7 +20,7 @@ from operators.ocr import Box, TextBox, TextReader, crop
 from operators.textwords import is_text, joined_rows, same_line, text_key
 
 Mask = npt.NDArray[np.bool_]
-INK = 40  # luma steps between letters and what they stand on
+NEAR_PX = 3
 
 
 class LineSettings(BaseModel):
@@ -83,6 +83,7 @@ class LineFollower:
     lines: list[Line] = field(default_factory=list)
     gone: list[Line] = field(default_factory=list)
     _recent: list[_Picture] = field(default_factory=list)  # since before the oldest change not read yet
+    _looks: dict[Box, U8] = field(default_factory=dict)  # what was recognised so far
     _unread_s: npt.NDArray[np.float64] = field(
         default_factory=lambda: np.zeros((0, 0))
     )  # since when; nan = read
@@ -179,13 +180,26 @@ class LineFollower:
         pieces = []
         for area in _areas(wanted, gray.shape):
             for x0, y0, x1, y1 in self.reader.detect(crop(gray, area)):
-                if 2 * (x1 - x0) >= 3 * (y1 - y0):  # narrower ones are icons
-                    pieces.append((x0 + area[0], y0 + area[1], x1 + area[0], y1 + area[1]))
-        for row in joined_rows(pieces):
-            if all(_shared(row, line.box) <= 0.5 for line in kept):
-                text, score = self.reader.recognise(cut_out(gray, row))
-                if score >= self.settings.least_score and is_text(text):
-                    yield TextBox(text=text, box=row, score=score)
+                box = (x0 + area[0], y0 + area[1], x1 + area[0], y1 + area[1])
+                if 2 * (x1 - x0) < 3 * (y1 - y0) or any(_shared(box, line.box) > 0.5 for line in kept):
+                    continue  # narrower ones are icons
+                box = self._known(box, gray)
+                text, score = self.reader.recognise(crop(gray, box))
+                if score >= self.settings.least_score and text:
+                    pieces.append(TextBox(text=text, box=box, score=score))
+        return (row for row in joined_rows(pieces) if is_text(row.text))
+
+    def _known(self, box: Box, gray: U8) -> Box:
+        """Returns the box of an earlier reading that is `box` but for a few pixels and shows what it showed.
+
+        Where a place is cut out otherwise, the detector's boxes vary a little; the reader knows equal pixels.
+        """
+        for other, look in self._looks.items():
+            near = all(abs(a - b) <= NEAR_PX for a, b in zip(box, other, strict=True))
+            if near and np.array_equal(crop(gray, other), look):
+                return other
+        self._looks[box] = crop(gray, box).copy()
+        return box
 
     def _arrive(self, row: TextBox, touched: list[Line]) -> None:
         """A row was read: one of the `touched` lines goes on (and is taken out of them), or a new one began."""
@@ -236,41 +250,6 @@ class LineFollower:
         since_s = unread_s.min() if len(unread_s) else math.inf
         older = sum(picture.still.pts_s < since_s for picture in self._recent)
         del self._recent[: max(0, older - 1)]
-
-
-def cut_out(gray: U8, box: Box) -> U8:
-    """Returns the line in `box` with a plain margin, the same whatever the box's margin was.
-
-    The detector's boxes vary by some pixels with what else it is shown; the ink does not, and a line that is
-    cut out alike need not be recognised again. Where other ink is too near, the box is returned as it is.
-    """
-    x0, y0, x1, y1 = box
-    reach = (y1 - y0) // 3
-    left, top = max(0, x0 - reach), max(0, y0 - reach)
-    place = gray[top : y1 + reach, left : x1 + reach]
-    paper = int(np.median(crop(gray, box)))
-    ink = cv2.absdiff(place, np.full_like(place, paper)) > INK
-    rows = _run(ink[:, x0 - left : x1 - left].any(axis=1), y0 - top, y1 - top)
-    cols = _run(ink[rows].any(axis=0), x0 - left, x1 - left)
-    if rows == slice(0, 0) or cols == slice(0, 0):
-        return crop(gray, box)
-    margin = (rows.stop - rows.start) // 5
-    return np.asarray(
-        cv2.copyMakeBorder(place[rows, cols], *[margin] * 4, cv2.BORDER_CONSTANT, value=[paper]), np.uint8
-    )
-
-
-def _run(ink: npt.NDArray[np.bool_], start: int, stop: int) -> slice:
-    """Returns the run of `ink` that [start, stop) holds or cuts, or an empty slice if it has no blank ends."""
-    inside = np.flatnonzero(ink[start:stop])
-    if not len(inside):
-        return slice(0, 0)
-    blank = np.flatnonzero(~ink)
-    before = blank[blank < start + inside[0]]
-    after = blank[blank > start + inside[-1]]
-    if not len(before) or not len(after):
-        return slice(0, 0)
-    return slice(int(before[-1]) + 1, int(after[0]))
 
 
 def _grown(mask: Mask, *, across: int, down: int) -> Mask:

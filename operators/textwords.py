@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from operators.ocr import Box
+from operators.ocr import Box, TextBox
 
 _DIGITS = re.compile(r"\d+")
 _SPACE = re.compile(r"\s+")
@@ -37,16 +37,21 @@ def same_line(old: str, new: str) -> bool:
     return shift.a != shift.b and shift.size >= 8 and 2 * shift.size >= len(a)
 
 
-def joined_rows(boxes: Sequence[Box]) -> list[Box]:
-    """Joins boxes that stand side by side on one row, less than a letter's height apart; top to bottom."""
-    rows: list[Box] = []
-    for box in sorted(boxes):
-        left = next((row for row in rows if _goes_on(row, box)), None)
+def joined_rows(pieces: Sequence[TextBox]) -> list[TextBox]:
+    """Joins readings that stand side by side on one row, less than a letter's height apart; top to bottom."""
+    rows: list[TextBox] = []
+    for piece in sorted(pieces, key=lambda p: p.box):
+        left = next((row for row in rows if _goes_on(row.box, piece.box)), None)
         if left is not None:
             rows.remove(left)
-            box = (left[0], min(left[1], box[1]), max(left[2], box[2]), max(left[3], box[3]))
-        rows.append(box)
-    return sorted(rows, key=lambda row: (row[1], row[0]))
+            (x0, y0, _, y1), (_, v0, u1, v1) = left.box, piece.box
+            piece = TextBox(
+                text=f"{left.text} {piece.text}",
+                box=(x0, min(y0, v0), max(left.box[2], u1), max(y1, v1)),
+                score=min(left.score, piece.score),
+            )
+        rows.append(piece)
+    return sorted(rows, key=lambda row: (row.box[1], row.box[0]))
 
 
 def _goes_on(left: Box, right: Box) -> bool:

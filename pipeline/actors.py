@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-
-from operators.gate import QuietGate
 
 from operators.clips import ClipBuilder
 from operators.core import Clip, Coverage, Cue, Described, Outcome, TimeSource
 from operators.decode import DecodeReport, FileDecoder
 from operators.describe import DESCRIBER_DIED, DescribeStage, coverage
 from operators.errors import LimitError
+from operators.gate import QuietGate
 from operators.probe import MediaInfo, probe
 from operators.signals import SignalMeter
-from operators.subtitles import find_sidecars, read_embedded, read_sidecar
+from operators.subtitles import read_embedded, read_sidecars
 from pipeline.config import Settings
 from pipeline.describers import build_describers
 from sinks.compact import CompactPolicy
@@ -35,7 +34,12 @@ _LOCK_WAIT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodeTask:
-    """One file to cut into clips; those in `skip` are measured but not handed on."""
+    """One file to cut into clips.
+
+    Clips in `skip` are not handed on, nor those before `from_s`, which are not even cut; `needed_from_s` is
+    where the first clip begins that later ones depend on. `verdicts` are the gate's on clips that were cut
+    before.
+    """
 
     path: Path
     info: MediaInfo
@@ -43,6 +47,9 @@ class DecodeTask:
     session: str
     start_time: datetime | None = None
     skip: frozenset[str] = frozenset()
+    from_s: float = 0.0
+    needed_from_s: float = 0.0
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Decoder:
@@ -86,30 +93,30 @@ class Decoder:
 
     def _cut(self, task: DecodeTask) -> Iterator[Clip]:
         settings = self._settings
-        try:
-            with FileDecoder(task.path, limits=settings.decode.limits) as decoder:
-                builder = ClipBuilder(
-                    source_id=task.source_id,
-                    session=task.session,
-                    settings=settings.clips,
-                    meter=SignalMeter(),
-                    gate=QuietGate(settings.gate) if settings.gate.enabled else None,
-                    start_time=task.start_time,
-                    time_source=TimeSource.USER if task.start_time else TimeSource.NONE,
-                    cues=self._cues(task.path, task.info) if settings.subtitles else (),
-                )
-                for item in decoder:
-                    yield from builder.add(item)
-                yield from builder.finish(decoder.report.end_s)
-                self._report = decoder.report
-        finally:
-            pass
+        decode_from_s = settings.clips.decode_from_s(task.needed_from_s)
+        with FileDecoder(task.path, limits=settings.decode.limits, from_s=decode_from_s) as decoder:
+            builder = ClipBuilder(
+                source_id=task.source_id,
+                session=task.session,
+                settings=settings.clips,
+                meter=SignalMeter(),
+                gate=QuietGate(settings.gate) if settings.gate.enabled else None,
+                start_time=task.start_time,
+                time_source=TimeSource.USER if task.start_time else TimeSource.NONE,
+                cues=self._cues(task.path, task.info) if settings.subtitles else (),
+                from_s=task.from_s,
+                verdicts=task.verdicts,
+            )
+            for item in decoder:
+                yield from builder.add(item)
+            yield from builder.finish(decoder.report.end_s)
+            self._report = decoder.report
 
     def _cues(self, path: Path, info: MediaInfo) -> tuple[Cue, ...]:
-        cues = [cue for sidecar in find_sidecars(path) for cue in read_sidecar(sidecar)]
+        cues = read_sidecars(path)
         if not cues and info.subtitle_indexes:
-            cues = read_embedded(path, info.subtitle_indexes, info.zero_pts_s)
-        return tuple(sorted(cues, key=lambda cue: (cue.start_s, cue.end_s)))
+            cues = read_embedded(path, info.subtitle_indexes, info.zero_pts_s, self._settings.decode.limits)
+        return tuple(cues)
 
 
 class ClipDescriber:

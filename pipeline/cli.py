@@ -73,7 +73,7 @@ def index(
             line = {
                 "input": result.name,
                 "source_id": result.source_id,
-                "run_id": summary.run_id,
+                "run_id": result.run_id or summary.run_id,
                 "clips": {str(outcome): count for outcome, count in sorted(result.outcomes.items())},
                 "already": result.already,
                 "events": result.events,

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
-from query.export import FORMATS, export_events
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +18,7 @@ from operators.stitch import LoggedEvent
 from pipeline import config
 from pipeline.text import clock, one_line
 from query.at import AtAnswer
+from query.export import FORMATS, export_events
 from query.log import EventLog, open_log
 
 LogOption = Annotated[
@@ -48,7 +48,10 @@ def _print_json(item: dict[str, Any]) -> None:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)  # a pipe has no width; nothing in it should be cut
+    return console
 
 
 def _span(event: LoggedEvent) -> str:
@@ -202,22 +205,29 @@ def sources(log: LogOption = None, json_output: JsonOption = False) -> None:
         for summary in summaries:
             _print_json(summary.to_json())
         return
-    table = Table("source", "from", "to", "covered", "events", "run", "not seen", box=None, pad_edge=False)
-    for s in summaries:
-        gaps = ", ".join(
-            f"{clock(g.start_s)}-{clock(g.end_s)} {g.reason_code or g.outcome}" for g in s.gaps[:3]
-        )
-        more = f" and {len(s.gaps) - 3} more" if len(s.gaps) > 3 else ""
-        table.add_row(
-            s.source_id,
-            clock(s.start_s),
-            clock(s.end_s),
-            f"{100 * s.covered_share:.1f} %",
-            str(s.events),
-            s.run_id or "",
-            escape(gaps + more),
-        )
+    table = Table("source", "session", "from", "to", "covered", "clips", "run", box=None, pad_edge=False)
+    notes = []
+    for summary in summaries:
+        for session in summary.report.sessions:
+            run = (session.run_id or "") + ("" if session.complete else " (not complete)")
+            clips = ", ".join(f"{count} {outcome}" for outcome, count in sorted(session.clips.items()))
+            table.add_row(
+                summary.source_id,
+                session.session[:8],
+                clock(session.start_s),
+                clock(session.end_s),
+                f"{100 * session.covered_share:.1f} %",
+                clips,
+                run,
+            )
+        for gap in summary.report.gaps:
+            if gap.start_s is not None and gap.end_s is not None:
+                why = gap.reason or gap.reason_code or gap.outcome
+                span = f"{clock(gap.start_s)} - {clock(gap.end_s)}"
+                notes.append(f"{summary.source_id}: {span} was not seen: {why}")
     _console().print(table)
+    for note in notes:
+        _console().print(escape(note))
 
 
 def export(
@@ -247,4 +257,3 @@ def add_to(app: typer.Typer) -> None:
     """Adds these commands to the application."""
     for command in (at, around, events, search, sources, export):
         app.command()(command)
-    

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -59,20 +58,22 @@ class FilePlan:
             end_s = until_s
         return end_s
 
-    def decode_from_s(self, context_s: float) -> float:
-        """Media seconds from which decoding again gives the missing clips as a decode of the whole file does.
-
-        A clip depends on the signals of `context_s` before it, and its gate on the last clip that passed. On
-        the grid of clips, so that the clips in between are the same ones.
-        """
+    @property
+    def needed_from_s(self) -> float:
+        """Media seconds of the first clip that the missing ones depend on: the gate compares with the last that
+        passed, however long ago that was."""
         missing_s = self.missing_from_s
         passed = [
-            s.start_s
-            for s in self.states.values()
-            if s.outcome is not Outcome.QUIET and s.start_s < missing_s
+            state.start_s
+            for state in self.states.values()
+            if state.outcome is not Outcome.QUIET and state.start_s < missing_s
         ]
-        earliest_s = min(missing_s, max(passed, default=0.0)) - context_s
-        return max(0.0, math.floor(earliest_s / self.clip_s) * self.clip_s)
+        return max(passed, default=0.0)
+
+    @property
+    def verdicts(self) -> dict[str, bool]:
+        """Whether each clip that is in the log was quiet."""
+        return {clip: state.outcome is Outcome.QUIET for clip, state in self.states.items()}
 
     def attempt(self, clip_id: str) -> int:
         """Returns the number of the next attempt at a clip: 0 when it was never tried."""

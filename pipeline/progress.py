@@ -45,7 +45,7 @@ class Progress:
         out: Console | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._err = err or Console(stderr=True, highlight=False)
+        self._err = err or Console(stderr=True, highlight=False, soft_wrap=True)
         self._out = out or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._now = now
         self._files, self._files_done, self._failed = files, 0, 0

@@ -19,6 +19,7 @@ class FileResult:
 
     name: str
     source_id: str | None = None
+    run_id: str | None = None
     error: SightlogError | None = None
     already: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)

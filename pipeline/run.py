@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -18,15 +19,17 @@ from operators.decode import DecodeReport
 from operators.errors import InputError, LogError, SightlogError
 from operators.identity import clip_id
 from operators.probe import MediaInfo
+from operators.subtitles import find_sidecars
 from pipeline.actors import DecodeTask
 from pipeline.config import Settings
+from pipeline.describers import run_settings
 from pipeline.inputs import BadInput, InputFile
 from pipeline.plan import TRUNCATED_FILE, FilePlan, identify
 from pipeline.progress import Progress
 from pipeline.results import FileResult
 from pipeline.team import Team, sightlog_error
 from sinks.log import ClipState
-from sinks.registry import Registry
+from sinks.registry import Registry, fingerprint
 
 # Clips a decoder may have ready while nobody takes them (each is two objects); more would only cost memory.
 _OBJECTS_READY = 4
@@ -81,18 +84,20 @@ class Indexer:
         info = await self._probe(item, decoder)
         record = identify(item, info, self._registry)
         result.source_id = record.source_id
+        run_id = self._run_of(item)
+        result.run_id = run_id
         key = (record.source_id, record.session)
         # Two copies of one video in one run are one session: the second finds everything done.
         async with self._sessions.setdefault(key, asyncio.Lock()):
-            states: dict[str, ClipState] = await self._to_sink("committed", *key, self._run_id)
+            states: dict[str, ClipState] = await self._to_sink("committed", *key, run_id)
             plan = FilePlan(
                 input=item,
                 info=info,
                 source_id=record.source_id,
                 session=record.session,
-                run_id=self._run_id,
+                run_id=run_id,
                 clip_s=self._settings.clips.clip_s,
-                complete=self._registry.is_complete(*key, self._run_id),
+                complete=self._registry.is_complete(*key, run_id),
                 states=states,
             )
             result.already = len(plan.finished)
@@ -100,6 +105,15 @@ class Indexer:
             self._progress.started(plan)
             if not plan.nothing_to_do:
                 await self._work(plan, decoder, result)
+
+    def _run_of(self, item: InputFile) -> str:
+        """Returns the run of one file: words beside it are content too, so other words make another run."""
+        sidecars = find_sidecars(item.path) if self._settings.subtitles else []
+        if not sidecars:
+            return self._run_id
+        return self._registry.run(
+            {**run_settings(self._settings), "sidecars": [fingerprint(s) for s in sidecars]}
+        )
 
     async def _probe(self, item: InputFile, decoder: Any) -> MediaInfo:
         try:
@@ -127,6 +141,8 @@ class Indexer:
             except (RayActorError, TimeoutError):
                 # Only deaths without any progress in between speak against the file.
                 deaths = deaths + 1 if len(done) == before else 1
+                states = await self._to_sink("committed", plan.source_id, plan.session, plan.run_id)
+                plan = replace(plan, states=states)
         await self._tail(plan, report, error, result)
         await self._to_sink("compact", plan.source_id)
         self._registry.complete(
@@ -149,6 +165,9 @@ class Indexer:
             session=plan.session,
             start_time=plan.input.start_time,
             skip=frozenset(done),
+            from_s=plan.missing_from_s,
+            needed_from_s=plan.needed_from_s,
+            verdicts=plan.verdicts,
         )
         stream = decoder.clips.options(
             num_returns="streaming", _generator_backpressure_num_objects=_OBJECTS_READY

@@ -1,4 +1,4 @@
-"""Answers "what led up to this, and what followed": the events before and after the one that matches a text."""
+"""Answers "what led up to this, and what followed": the events before and after one that matches."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -121,8 +122,10 @@ class Catalog:
         of_session = {run: us for (one, run), us in commits.items() if one == session}
         return max(of_session, key=lambda run: (of_session[run], run)) if of_session else None
 
-    def ranks(self, lane: Lane) -> dict[str, int]:
-        """Returns a number for each run with rows on the lane's axis: the later written to, the higher."""
+    def ranks(self, lane: Lane, run_ids: Collection[str]) -> dict[str, int]:
+        """Returns a number for each of these runs: the later it was written to on the lane's axis, the higher."""
+        if len(run_ids) < 2:
+            return dict.fromkeys(run_ids, 0)
         commits = self._files.retry(lambda: self._last_commits(lane))
         last: dict[str, int] = {}
         for (_, run), us in commits.items():

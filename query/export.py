@@ -35,8 +35,8 @@ def export_events(
     """Yields the text of an export, piece by piece, with its line ends.
 
     `events` come by start. Subtitles and chapters count media seconds; with `zero_us` (UTC microseconds since
-    1970) they count from that instant instead, for sources with many sessions. Raises ConfigError, at once, for
-    a format that is not in `FORMATS`.
+    1970) they count from that instant instead, for sources with many sessions. Raises ConfigError, at once,
+    for a format that is not in `FORMATS`.
     """
     if format_ in _PLAIN:
         return _PLAIN[format_](events)
@@ -162,4 +162,5 @@ _TIMED: dict[str, Callable[[Iterable[Cue]], Iterator[str]]] = {
     "ffmetadata": _ffmetadata,
     "chapters": _chapter_lines,
 }
-FORMATS = (*_PLAIN, *_TIMED)
+TIMED = tuple(_TIMED)
+FORMATS = (*_PLAIN, *TIMED)

@@ -94,6 +94,7 @@ class LogFiles:
         self.root = root
         self._days: FolderMemory[list[Path]] = FolderMemory()
         self._folders: FolderMemory[Folder] = FolderMemory()
+        self._listed: dict[tuple[str, bool], list[Folder]] = {}
         self._decoded: OrderedDict[tuple[Path, int], tuple[Rows, Rows]] = OrderedDict()
         self._decoded_rows = 0
 
@@ -107,11 +108,18 @@ class LogFiles:
 
     def folders(self, source_id: str, *, wall: bool) -> list[Folder]:
         """Returns the source's folders that hold files of one axis, sorted by day."""
-        source = self.root / "events" / f"source={source_id}"
-        days = self._days.get(source, lambda: day_folders(self.root, source_id))
-        wanted = [day for day in days if (day.name != f"day={MEDIA_DAY}") == wall]
-        listed = [self._folders.get(day, lambda day=day: _list_folder(day)) for day in wanted]  # type: ignore[misc]
-        return [folder for folder in listed if folder.files]
+        listed = self._listed.get((source_id, wall))
+        if listed is None:
+            source = self.root / "events" / f"source={source_id}"
+            days = self._days.get(source, lambda: day_folders(self.root, source_id))
+            wanted = [day for day in days if (day.name != f"day={MEDIA_DAY}") == wall]
+            folders = (self._folders.get(day, lambda day=day: _list_folder(day)) for day in wanted)  # type: ignore[misc]
+            listed = self._listed[source_id, wall] = [folder for folder in folders if folder.files]
+        return listed
+
+    def refresh(self) -> None:
+        """Forgets what was listed. Called before each question, so that one question has one view of the log."""
+        self._listed.clear()
 
     def paths(self, source_id: str, lo_us: int, hi_us: int, *, wall: bool) -> list[Path]:
         """Returns the files that are part of the log now and can hold rows that touch [lo_us, hi_us].
@@ -165,7 +173,7 @@ class LogFiles:
             try:
                 return read()
             except FileNotFoundError:
-                continue
+                self.refresh()
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
 
     def _groups(self, lane: Lane, lo_us: int, hi_us: int) -> list[tuple[Rows, Rows]]:
@@ -218,13 +226,21 @@ def _names(path: Path) -> set[LogFile]:
 def _visible(folder: Folder, lo_us: int, hi_us: int) -> list[Path]:
     """Returns the files that touch the range and that no merged file replaces, whose range holds theirs."""
     near = [f for f in folder.files if f.start_ms * _MS_US <= hi_us and f.end_ms * _MS_US >= lo_us]
-    hidden = {name for f in near if f.level > 0 for name in read_footer(folder.path / f.name).replaces}
+    lowest = min((f.level for f in near), default=0)
+    merged = [folder.path / f.name for f in near if f.level > lowest]  # of one level none replaces another
+    hidden = {name for path in merged for name in replaced(path)}
     return [folder.path / f.name for f in near if f.name not in hidden]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _metadata(path: Path) -> pq.FileMetaData:
     return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=1024)
+def replaced(path: Path) -> frozenset[str]:
+    """Returns the names of the files that a file replaces. Raises FileNotFoundError when it is gone itself."""
+    return frozenset(read_footer(path).replaces) if parse_name(path.name).level else frozenset()
 
 
 def _size(both: tuple[Rows, Rows]) -> int:
@@ -240,6 +256,8 @@ def _decode(path: Path, group: int, *, wall: bool) -> tuple[Rows, Rows]:
         raise
     except (OSError, pa.ArrowException) as error:
         raise LogError(f"cannot read {path}: {error}; restore it from a copy or remove it") from error
+    for name in ("start_time", "end_time"):  # as integers: Arrow takes 40 us to make one aware datetime
+        table = table.set_column(table.schema.get_field_index(name), name, pc.cast(table[name], pa.int64()))
     covers = pc.equal(table["record"], "coverage")
     coverage = table.select(COVERAGE_COLUMNS).filter(covers)
     events = table.select(EVENT_COLUMNS).filter(pc.invert(covers))
@@ -250,7 +268,7 @@ def _placed(table: pa.Table, *, wall: bool) -> Rows:
     clip_lo_us = _as_us(table["clip_start_s"])
     clip_hi_us = _as_us(table["clip_end_s"])
     if wall:
-        shift_us = pc.cast(table["start_time"], pa.int64()).to_numpy() - _as_us(table["start_s"])
+        shift_us = table["start_time"].to_numpy() - _as_us(table["start_s"])
         clip_lo_us, clip_hi_us = clip_lo_us + shift_us, clip_hi_us + shift_us
     return Rows(table=table, clip_lo_us=clip_lo_us, clip_hi_us=clip_hi_us)
 

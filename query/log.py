@@ -9,13 +9,22 @@ from pathlib import Path
 
 from operators.errors import LogError, TimeFormatError
 from operators.stitch import LoggedEvent
+from query.around import AroundAnswer, answer_around
 from query.at import AtAnswer, answer_at
 from query.catalog import Catalog
-from query.events import find_ranges, joined_events, parts
+from query.events import Range, find_ranges, joined_events, parts
+from query.export import TIMED, export_events
 from query.files import LogFiles
+from query.islands import Tables
+from query.report import CoverageReport, SourceSummary, coverage_report
+from query.rows import instant_us
+from query.search import Search
+from query.times import parse_time
 from query.view import View
 from query.words import event_text, holds, query_words
 from sinks.layout import check_format
+
+MAX_MATCHES = 100  # `around` counts other matches up to here
 
 
 def open_log(path: str | Path) -> EventLog:
@@ -40,12 +49,15 @@ class EventLog:
         self.root = root
         self._files = LogFiles(root)
         self._catalog = Catalog(self._files)
+        self._search = Search(self._files, self._catalog)
+        self._tables = Tables()
 
     def __repr__(self) -> str:
         return f"EventLog({str(self.root)!r})"
 
     def source_ids(self) -> list[str]:
         """Returns the ids of all sources, sorted."""
+        self._files.refresh()
         return self._catalog.source_ids()
 
     def resolve(self, source: str) -> str:
@@ -66,6 +78,7 @@ class EventLog:
 
         Raises UnknownSourceError, TimeFormatError, LogError.
         """
+        self._files.refresh()
         source_id = self.resolve(source)
         return answer_at(self._catalog, self._files, source_id, time, n=n, run=self._run(run), tz=tz, now=now)
 
@@ -89,18 +102,14 @@ class EventLog:
         Raises UnknownSourceError, TimeFormatError, LogError, before the first event.
         """
         run_id = self._run(run)
-        kinds = {kind} if isinstance(kind, str) else set(kind or ())
+        kinds = _kinds(kind)
         words = query_words(text) if text is not None else []
-        ranges = []
-        for source_id in [self.resolve(source)] if source is not None else self.source_ids():
-            try:
-                ranges += find_ranges(
-                    self._catalog, self._files, source_id, start=start, end=end, tz=tz, now=now
-                )
-            except TimeFormatError:
-                if source is not None:
-                    raise
-        views = ((View(self._files, self._catalog, one.lane, run=run_id), one) for one in ranges)
+        ranges = self._ranges(source, start=start, end=end, tz=tz, now=now)
+        views = (
+            (View(self._files, self._catalog, one.lane, run=run_id), one)
+            for many in ranges.values()
+            for one in many
+        )
         found = (event for view, one in views for event in (parts if raw else joined_events)(view, one))
         kept = (
             event
@@ -109,5 +118,126 @@ class EventLog:
         )
         return itertools.islice(kept, limit)
 
+    def search(
+        self,
+        text: str,
+        *,
+        source: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        kind: str | Collection[str] | None = None,
+        run: str | None = None,
+        limit: int = 20,
+        tz: tzinfo | None = None,
+        now: datetime | None = None,
+    ) -> list[LoggedEvent]:
+        """Returns the events whose text holds all words of `text`, the best match first.
+
+        Finds what was committed a moment ago. Raises InputError for a text without words, UnknownSourceError,
+        TimeFormatError, LogError.
+        """
+        ranges = self._ranges(source, start=start, end=end, tz=tz, now=now)
+        return self._search.find(text, ranges, kinds=_kinds(kind), run=self._run(run), limit=limit)
+
+    def around(self, source: str, text: str, *, n: int = 5, run: str | None = None) -> AroundAnswer:
+        """Answers what began before and after the event of a source that matches `text` best, `n` of each.
+
+        Raises InputError for a text without words, UnknownSourceError, LogError.
+        """
+        source_id = self.resolve(source)
+        matches = self.search(text, source=source_id, run=run, limit=MAX_MATCHES)
+        return answer_around(self._catalog, self._files, source_id, matches, n=n, run=self._run(run))
+
+    def coverage(
+        self,
+        source: str,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        run: str | None = None,
+        tz: tzinfo | None = None,
+        now: datetime | None = None,
+    ) -> CoverageReport:
+        """Reports which share of [start, end) of a source was looked at, with the gaps and their reasons.
+
+        Raises UnknownSourceError, TimeFormatError, LogError.
+        """
+        source_id = self.resolve(source)
+        ranges = self._ranges(source_id, start=start, end=end, tz=tz, now=now)[source_id]
+        return coverage_report(self._catalog, self._files, self._tables, ranges, run=self._run(run), now=now)
+
+    def sources(self, source: str | None = None, *, now: datetime | None = None) -> list[SourceSummary]:
+        """Returns what the log holds of one source or of all: sessions, coverage, gaps, runs."""
+        wanted = [self.resolve(source)] if source is not None else self.source_ids()
+        return [
+            SourceSummary(
+                source_id=source_id,
+                record=self._catalog.source(source_id),
+                report=self.coverage(source_id, now=now),
+            )
+            for source_id in wanted
+        ]
+
+    def export(
+        self,
+        source: str,
+        format_: str,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        kind: str | Collection[str] | None = None,
+        text: str | None = None,
+        run: str | None = None,
+        tz: tzinfo | None = None,
+        now: datetime | None = None,
+    ) -> Iterator[str]:
+        """Yields a source's events in one of `query.export.FORMATS`, piece by piece.
+
+        Subtitles and chapters of a file count media seconds of its newest session; those of a camera begin at
+        `start`, or else at its first event. Raises ConfigError and what `events` raises.
+        """
+        source_id = self.resolve(source)
+        found = self.events(source_id, start=start, end=end, kind=kind, text=text, run=run, tz=tz, now=now)
+        zero_us = None
+        if format_ in TIMED:
+            if self._catalog.is_live(source_id):
+                first = next(found, None)
+                found = itertools.chain([first] if first else [], found)
+                begin = self._ranges(source_id, start=start, end=end, tz=tz, now=now)[source_id][-1].lo_us
+                began = first.start_time if first else None
+                zero_us = begin if begin is not None else instant_us(began) if began else None
+            else:
+                sessions = self._catalog.sessions(source_id)
+                newest = sessions[-1].session if sessions else None
+                found = (event for event in found if newest in (None, event.session))
+        return export_events(found, format_, zero_us=zero_us)
+
+    def _ranges(
+        self,
+        source: str | None,
+        *,
+        start: str | None,
+        end: str | None,
+        tz: tzinfo | None,
+        now: datetime | None,
+    ) -> dict[str, list[Range]]:
+        """Returns the ranges that a question means by source; of all sources, those with such a time."""
+        self._files.refresh()
+        found: dict[str, list[Range]] = {}
+        for source_id in [self.resolve(source)] if source is not None else self.source_ids():
+            try:
+                found[source_id] = find_ranges(
+                    self._catalog, self._files, source_id, start=start, end=end, tz=tz, now=now
+                )
+            except TimeFormatError:
+                if source is not None:
+                    raise
+                parse_time(start or end or "", live=True, tz=tz, now=now)
+        return found
+
     def _run(self, run: str | None) -> str | None:
         return None if run is None else self._catalog.check_run(run)
+
+
+def _kinds(kind: str | Collection[str] | None) -> Collection[str]:
+    return {kind} if isinstance(kind, str) else set(kind or ())

@@ -122,9 +122,8 @@ def _clean(text: str | None) -> str:
 
 
 def coverage_row(row: Mapping[str, Any], *, wall: bool) -> CoverageRow:
-    """Makes a record of a Parquet row with `record = coverage`."""
-    start_time = row["start_time"]
-    lo_us = instant_us(start_time) if wall and start_time is not None else to_us(row["start_s"])
+    """Makes a record of a Parquet row with `record = coverage`; its clock columns are microseconds since 1970."""
+    lo_us = row["start_time"] if wall and row["start_time"] is not None else to_us(row["start_s"])
     return CoverageRow(
         session=row["session"],
         run_id=row["run_id"],
@@ -144,7 +143,7 @@ def coverage_row(row: Mapping[str, Any], *, wall: bool) -> CoverageRow:
 
 
 def part(row: Mapping[str, Any]) -> LoggedEvent:
-    """Makes a record of a Parquet row with `record = event`."""
+    """Makes a record of a Parquet row with `record = event`; its clock columns are microseconds since 1970."""
     return LoggedEvent(
         event_id=row["event_id"],
         source_id=row["source_id"],
@@ -152,8 +151,8 @@ def part(row: Mapping[str, Any]) -> LoggedEvent:
         clip_id=row["clip_id"],
         start_s=row["start_s"],
         end_s=row["end_s"],
-        start_time=row["start_time"],
-        end_time=row["end_time"],
+        start_time=None if row["start_time"] is None else instant(row["start_time"]),
+        end_time=None if row["end_time"] is None else instant(row["end_time"]),
         time_source=row["time_source"],
         time_error_s=row["time_error_s"],
         kind=row["kind"],

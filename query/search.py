@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,11 @@ from operators.errors import InputError
 from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.events import Range, joined_events
-from query.files import LogFiles
+from query.files import LogFiles, replaced
 from query.rows import Lane, place
 from query.text_index import Fresh, Hit, TextIndex, discard, open_index
 from query.view import View
 from query.words import event_text, holds, query_words, text_words
-from sinks.layout import read_footer
 
 SCAN_ROWS = 2000  # so many unindexed rows are looked through in less time than indexing them takes
 _SATURATION = 1.2  # BM25's: the tenth occurrence of a word says little more than the third
@@ -138,14 +137,13 @@ class Search:
         missing = [file for file in listed if file.path.name not in known]
         return index.update(self._fresh(missing, known), known - {file.path.name for file in listed})
 
-    def _fresh(self, missing: Iterable[_File], known: Collection[str]) -> Iterator[Fresh]:
+    def _fresh(self, missing: Iterable[_File], known: Set[str]) -> Iterator[Fresh]:
         for file in missing:
             try:
-                replaced = read_footer(file.path).replaces
                 parts = () if _knows(known, file.path) else self._files.parts(file.path, wall=file.wall)
             except FileNotFoundError:  # merged meanwhile: the merged file is the next one's work
                 continue
-            in_part = any(name in known for name in replaced)
+            in_part = not known.isdisjoint(replaced(file.path))
             yield Fresh(name=file.path.name, wall=file.wall, parts=parts, known_in_part=in_part)
 
 
@@ -195,12 +193,9 @@ class _Resolver:
         return (not self._kinds or event.kind in self._kinds) and holds(event_text(event), self._words)
 
 
-def _knows(known: Collection[str], path: Path) -> bool:
+def _knows(known: Set[str], path: Path) -> bool:
     """Whether the index knows a file, or every file that it replaces."""
-    if path.name in known:
-        return True
-    replaced = read_footer(path).replaces
-    return bool(replaced) and all(name in known for name in replaced)
+    return path.name in known or (bool(replaced(path)) and replaced(path) <= known)
 
 
 def _score(event: LoggedEvent, words: Iterable[str]) -> float:

@@ -1,8 +1,8 @@
 """Keeps the text index: derived from the log, disposable, in a cache folder outside it.
 
 It only proposes where to look; what is found there is read from the log again, so an index that is behind, or
-knows rows that are gone, never makes an answer wrong. Whoever gets its lock brings it up to date; others use what
-is committed and look through the rest themselves. A damaged index is deleted and made again.
+knows rows that are gone, never makes an answer wrong. Whoever gets its lock brings it up to date; others use
+what is committed and look through the rest themselves. A damaged index is deleted and made again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def cache_folder() -> Path:
 
 
 def open_index(root: Path) -> TextIndex | None:
-    """Opens or makes the index of the log at `root`; None where that is impossible, with the reason logged."""
+    """Opens or makes the index of the log at `root`; None where that is impossible, the reason logged."""
     try:
         founded = (root / FORMAT_FILE).stat()
         place_hash = short_hash(INDEX_VERSION, root.resolve(), length=12)
@@ -106,7 +106,7 @@ class TextIndex:
         return frozenset(name for name, _ in self._searcher.terms_with_prefix("file", ""))
 
     def update(self, fresh: Iterable[Fresh], gone: Collection[str]) -> bool:
-        """Adds the parts of `fresh` files and forgets `gone` names; False, without effect, when another does."""
+        """Adds the parts of `fresh` files, forgets `gone` names; False, without effect, when another does."""
         try:
             writer = self._index.writer(HEAP_BYTES, 1)
         except ValueError as error:

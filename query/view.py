@@ -7,7 +7,7 @@ newest run with a row there that is not failed or dropped. The newest run is the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operators.stitch import EDGE_TOLERANCE_S, FOLD_GAP_S, LoggedEvent, stitch
@@ -80,10 +80,10 @@ class View:
         wall = self.lane.wall
         clips, events = self._files.read(self.lane, lo_us, hi_us)
         logged = [coverage_row(row, wall=wall) for row in clips]
-        kept = {(c.run_id, c.clip_id, c.attempt): c for c in self._admitted(_last_attempts(logged))}
+        kept = {(c.run_id, c.clip_id, c.attempt): c for c in _last_attempts(logged) if self.admits(c)}
         near = {key for key, c in kept.items() if c.lo_us < hi_us and c.hi_us > lo_us}
         several = len({(c.run_id, c.session) for c in kept.values()}) > 1
-        ledger = Ledger(kept.values(), self._catalog.ranks(self.lane) if several else {})
+        ledger = Ledger(kept.values(), self._catalog.ranks(self.lane, {c.run_id for c in kept.values()}))
         parts = []
         for row in events:
             key = (row["run_id"], row["clip_id"], row["attempt"])
@@ -115,9 +115,11 @@ class View:
                 load_hi_us += reach_hi_us
                 reach_hi_us *= 2
 
-    def _admitted(self, rows: Iterable[CoverageRow]) -> list[CoverageRow]:
-        hidden = self._hidden - {self.lane.session}
-        return [r for r in rows if self.run_of(r.session) in (None, r.run_id) and r.session not in hidden]
+    def admits(self, row: CoverageRow) -> bool:
+        """Whether a row is of the run that counts for its session, and its session counts."""
+        if row.session in self._hidden and row.session != self.lane.session:
+            return False
+        return self.run_of(row.session) in (None, row.run_id)
 
 
 def _last_attempts(rows: Sequence[CoverageRow]) -> list[CoverageRow]:

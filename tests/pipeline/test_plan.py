@@ -49,15 +49,15 @@ QUIET, FAILED = Outcome.QUIET, Outcome.FAILED
 
 
 @pytest.mark.parametrize(
-    ("states", "missing_s", "decode_s"),
+    ("states", "missing_s", "needed_s"),
     [
         ((), 0.0, 0.0),
-        ((state(0, 10), state(10, 20)), 20.0, 0.0),
-        ((state(2.5, 10), state(10, 20), state(20, 30), state(30, 40)), 40.0, 20.0),
+        ((state(0, 10), state(10, 20)), 20.0, 10.0),
+        ((state(2.5, 10), state(10, 20), state(20, 30), state(30, 40)), 40.0, 30.0),
         # the gate compares with the last clip that passed, however long ago
-        ((state(0, 10), state(10, 20), *(state(s, s + 10, QUIET) for s in (20, 30, 40))), 50.0, 0.0),
+        ((state(0, 10), state(10, 20), *(state(s, s + 10, QUIET) for s in (20, 30, 40))), 50.0, 10.0),
         # a hole: describers finish out of order
-        ((state(0, 10), state(10, 20), state(20, 30), state(40, 50)), 30.0, 10.0),
+        ((state(0, 10), state(10, 20), state(20, 30), state(40, 50)), 30.0, 20.0),
         # a clip to try again is a hole
         ((state(0, 10), state(10, 20, FAILED, "describe_error"), state(20, 30)), 10.0, 0.0),
         # whether a clip before it is missing cannot be known
@@ -65,10 +65,10 @@ QUIET, FAILED = Outcome.QUIET, Outcome.FAILED
     ],
 )
 def test_decoding_again_begins_early_enough_for_the_first_missing_clip(
-    states: tuple[ClipState, ...], missing_s: float, decode_s: float
+    states: tuple[ClipState, ...], missing_s: float, needed_s: float
 ) -> None:
     made = plan(*states)
-    assert (made.missing_from_s, made.decode_from_s(context_s=10.0)) == (missing_s, decode_s)
+    assert (made.missing_from_s, made.needed_from_s) == (missing_s, needed_s)
 
 
 def test_a_clip_that_failed_is_tried_again_as_a_higher_attempt_and_a_missing_end_is_not() -> None:

@@ -1,0 +1,119 @@
+"""Condenses coverage rows with DuckDB: neighbour clips of one run with one fate become one row.
+
+A camera has 8640 clips a day, and few gaps: what a report needs of it is a handful of islands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from operators.core import Outcome
+from query.events import Range
+from query.files import LogFiles
+from query.rows import CoverageRow, Lane
+
+MEETING_US = 1000  # clips meet when one ends where the next starts, to the millisecond
+
+# {lo} is the axis: both values are written here, nothing of a user enters the text.
+_AXES = {True: "epoch_us(start_time)", False: "round(start_s * 1e6)::BIGINT"}
+_ISLANDS = """
+WITH logged AS (
+    SELECT record, session, run_id, clip_id, attempt, start_s, end_s, outcome, committed_us,
+           coalesce(reason_code, '') AS reason_code, coalesce(reason, '') AS reason,
+           {lo} AS lo_us, {lo} + round((end_s - start_s) * 1e6)::BIGINT AS hi_us
+    FROM read_parquet(?)
+), counting AS (
+    SELECT * FROM logged QUALIFY attempt = max(attempt) OVER (PARTITION BY run_id, clip_id)
+), clips AS (
+    SELECT *, outcome IN ('ok', 'quiet', 'truncated') AS looked,
+           CASE WHEN looked THEN 'ok' ELSE outcome || '/' || reason_code END AS fate
+    FROM counting WHERE record = 'coverage' AND hi_us > ?::BIGINT AND lo_us < ?::BIGINT
+), edges AS (
+    SELECT *, coalesce(abs(lo_us - lag(hi_us) OVER line) > {meeting}, true)
+              OR fate <> lag(fate) OVER line AS first
+    FROM clips WINDOW line AS (PARTITION BY session, run_id ORDER BY lo_us, hi_us)
+), numbered AS (
+    SELECT *, sum(first::INT) OVER (PARTITION BY session, run_id ORDER BY lo_us, hi_us
+                                    ROWS UNBOUNDED PRECEDING) AS island
+    FROM edges
+), events AS (
+    SELECT run_id, clip_id, count(*) AS parts FROM counting WHERE record = 'event' GROUP BY ALL
+)
+SELECT session, run_id, min(lo_us), max(hi_us), min(start_s), max(end_s),
+       arg_min(outcome, lo_us), arg_min(reason_code, lo_us), arg_min(reason, lo_us), max(committed_us),
+       count_if(outcome = 'ok'), count_if(outcome = 'quiet'), count_if(outcome = 'truncated'), count(*),
+       coalesce(sum(parts), 0)::BIGINT
+FROM numbered LEFT JOIN events USING (run_id, clip_id)
+GROUP BY session, run_id, island
+ORDER BY min(lo_us), session, run_id
+"""
+_LOOKED = (Outcome.OK, Outcome.QUIET, Outcome.TRUNCATED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Island:
+    """Neighbour clips of one run with one fate, as if they were one: `clips` counts them by outcome."""
+
+    row: CoverageRow
+    clips: dict[str, int]
+    event_parts: int
+
+
+class Tables:
+    """DuckDB over the log's files, named one by one. Connects at the first question."""
+
+    def __init__(self) -> None:
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def islands(self, files: LogFiles, lane: Lane, wanted: Range) -> list[Island]:
+        """Returns the islands that touch a range, of every run, superseded attempts left out.
+
+        Raises FileNotFoundError when a file was merged away meanwhile: `LogFiles.retry`.
+        """
+        span = files.span(lane.source_id, wall=lane.wall)
+        if span is None:
+            return []
+        lo_us = span[0] - 1 if wanted.lo_us is None else wanted.lo_us
+        hi_us = span[1] + 1 if wanted.hi_us is None else wanted.hi_us
+        paths = files.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
+        query = _ISLANDS.format(lo=_AXES[lane.wall], meeting=MEETING_US)
+        rows = self._fetch(query, paths, lo_us, hi_us) if paths else []
+        return [_island(row) for row in rows if lane.session in (None, row[0])]
+
+    def _fetch(self, query: str, paths: list[Path], lo_us: int, hi_us: int) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            self._connection = duckdb.connect()
+        try:
+            return self._connection.execute(query, [[str(p) for p in paths], lo_us, hi_us]).fetchall()
+        except duckdb.IOException:
+            for path in paths:
+                path.stat()  # raises FileNotFoundError for the one that is gone
+            raise
+
+
+def _island(row: tuple[Any, ...]) -> Island:
+    session, run_id, lo_us, hi_us, start_s, end_s, outcome, code, reason, committed_us = row[:10]
+    *looked, total, event_parts = row[10:]
+    clips = {kind.value: count for kind, count in zip(_LOOKED, looked, strict=True) if count}
+    return Island(
+        row=CoverageRow(
+            session=session,
+            run_id=run_id,
+            clip_id="",
+            attempt=0,
+            start_s=start_s,
+            end_s=end_s,
+            lo_us=lo_us,
+            hi_us=hi_us,
+            outcome=Outcome(outcome),
+            reason_code=code,
+            reason=reason,
+            committed_us=committed_us,
+        ),
+        clips=clips or {outcome: total},
+        event_parts=event_parts,
+    )
