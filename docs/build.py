@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.config import documented  # noqa: E402 - a script finds the project first
-from sinks.docs import event_log_markdown  # noqa: E402
+from sinks.docs import page  # noqa: E402
 
 MARK = "<!-- figures: written by docs/build.py from benchmarks/results -->"
 
@@ -63,7 +63,7 @@ def documents() -> dict[Path, str]:
     """Returns every generated document by path."""
     shown = ROOT / "README.md"
     return {
-        ROOT / "docs" / "event-log.md": event_log_markdown(),
+        ROOT / "docs" / "event-log.md": page(),
         ROOT / "docs" / "configuration.md": configuration_markdown(),
         shown: readme(shown.read_text(), figures_markdown(ROOT / "benchmarks" / "results")),
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -85,20 +87,17 @@ def probe(path: Path | str, limits: DecodeLimits | None = None) -> MediaInfo:
 
 
 def _first_picture(opened: OpenVideo) -> av.VideoFrame | None:
-    video = opened.video
-    video.codec_context.thread_count = 1
+    context = opened.video.codec_context
+    context.thread_count = 1
     try:
-        for count, packet in enumerate(opened.container.demux(video)):
-            try:
-                for frame in video.codec_context.decode(packet):
-                    return frame
-            except av.error.FFmpegError:
-                pass  # the next packet may be whole
-            if count > _PROBE_PACKETS:
-                break
+        for packet in islice(opened.container.demux(opened.video), _PROBE_PACKETS):
+            with suppress(av.error.FFmpegError):  # the next packet may be whole
+                frames = context.decode(packet) if packet.size else []
+                if frames:
+                    return frames[0]
+        return next(iter(context.decode(None)), None)
     except (av.error.FFmpegError, OSError):
-        pass  # the file ends in the middle of a packet
-    return None
+        return None  # the file ends in the middle of a packet
 
 
 def _creation_time(container: av.container.InputContainer, video: av.VideoStream) -> datetime | None:

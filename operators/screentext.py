@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 from operators.core import Clip, Event, Still
 from operators.ocr import TextReader
+from operators.stills import KEY_S
 from operators.textlines import Line, LineFollower, LineSettings
 from operators.textwords import text_key
 
@@ -33,13 +35,22 @@ def text_events(clip: Clip, reader: TextReader, settings: LineSettings | None = 
 
 
 def _chain(clip: Clip) -> list[Still]:
-    """Returns the clip's stills, after those that tell what was on screen when it began."""
-    stills = list(clip.signals.stills)
-    if clip.before is None or (stills and stills[0].key and stills[0].pts_s <= clip.start_s + AT_ONCE_S):
-        return stills
-    before = list(clip.before.stills)
-    keys = [i for i, still in enumerate(before) if still.key]
-    return before[keys[-1] :] + stills if keys else stills
+    """Returns the clip's stills, after those that tell what was on screen when it began.
+
+    Of the key stills to begin with, that of the roundest time: the clips around begin there too, and a reader
+    that did them already remembers.
+    """
+    before = list(clip.before.stills) if clip.before else []
+    stills = [*before, *clip.signals.stills]
+    heads = [i for i, s in enumerate(stills) if s.key and s.pts_s <= clip.start_s + AT_ONCE_S]
+    if not heads:
+        return list(clip.signals.stills)
+    return stills[max(heads, key=lambda i: _roundness(int(stills[i].pts_s // KEY_S))) :]
+
+
+def _roundness(number: int) -> int:
+    """Returns the largest power of two that divides `number`; 0 is the roundest of all."""
+    return number & -number if number else sys.maxsize
 
 
 def _event(line: Line, clip: Clip, first: Still, width: int, height: int) -> Event:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from operators.core import U8, Still
 
+KEY_S = 10.0  # the signals that a clip comes with, its own and those of 10 s before, always hold a key still
 FRESH_S = 60.0  # longer saves little, and is what decoding must go back when a run is taken up again
 
 Mask = npt.NDArray[np.bool_]
@@ -48,9 +49,6 @@ class StillSettings(BaseModel):
     jpeg_quality: int = Field(
         default=90, ge=50, le=100, description="below 90 ringing around letters costs readings"
     )
-    key_s: int = Field(
-        default=10, ge=1, description="a still is kept at least this often; the 10 s before a clip hold one"
-    )
 
 
 class StillSampler:
@@ -81,7 +79,7 @@ class StillSampler:
         if slot == self._slot:
             return
         second = math.floor(pts_s) != math.floor(self._pts_s)
-        key = math.floor(pts_s / s.key_s) != math.floor(self._pts_s / s.key_s)
+        key = math.floor(pts_s / KEY_S) != math.floor(self._pts_s / KEY_S)
         fresh = math.floor(pts_s / FRESH_S) != math.floor(self._pts_s / FRESH_S)
         self._slot, self._pts_s = slot, pts_s
         sample = _luma(frame, s.sample_side_px, self._small, smooth=False)

@@ -29,7 +29,7 @@ class LineSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     patience_s: float = Field(
-        default=2.0, ge=0, description="a place that goes on changing is read this long after it began"
+        default=3.0, ge=0, description="a place that goes on changing is read this long after it began"
     )
     busy_share: float = Field(
         default=0.3,
@@ -133,8 +133,8 @@ class LineFollower:
         due = np.zeros_like(unread)
         for place in _places(_grown(unread, across=1, down=1)):
             here = place & unread
-            if late[here].any() or busy[here].mean() < s.busy_share:
-                due |= here
+            settled = busy[here].mean() < s.busy_share
+            due |= here if settled or late[here].mean() >= s.busy_share else late & here
         return due
 
     def _read(self, due: Mask) -> None:

@@ -1,6 +1,6 @@
 """The configuration: one strict YAML file and environment overrides, each setting documented at its place.
 
-Order of precedence: command line, environment (`SIGHTLOG_LOG`, `SIGHTLOG_CLIPS__CLIP_S`, ...), file, default.
+Order of precedence: command line, environment (`SIGHTLOG_LOG`, `SIGHTLOG_CLIPS__CLIP_S`), file, default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import yaml
 from operators.builtin import BuiltinSettings
 from operators.gate import GateSettings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from operators.clips import ClipSettings
 from operators.errors import ConfigError
@@ -86,12 +92,10 @@ class CompactSettings(BaseModel):
     )
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of sightlog."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="SIGHTLOG_", env_nested_delimiter="__"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     log: Path = Field(default=Path("sightlog-log"), description="folder of the event log")
     clips: ClipSettings = Field(default=ClipSettings(), description="how frames are cut into clips")
@@ -106,56 +110,63 @@ class Settings(BaseSettings):
     )
     ray: RaySettings = Field(default=RaySettings(), description="where the actors run")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The file arrives as init arguments; the environment must win over it.
-        return env_settings, init_settings
-
 
 def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
-    """Returns the settings of a YAML file (or the defaults), the environment and `overrides` (dotted names).
+    """Returns the settings: `overrides` (dotted names) win over the environment, that over the YAML file.
 
-    Raises ConfigError with one sentence for a missing file, bad YAML, an unknown name or a value out of
-    range.
+    Raises ConfigError with one sentence for a missing file, bad YAML, an unknown name or a value out of range.
     """
-    raw: Any = {}
-    if path is not None:
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read configuration {str(path)!r}: {error.strerror}; check the path given to --config"
-            ) from error
-        except yaml.YAMLError as error:
-            where = str(error).replace("\n", " ")
-            raise ConfigError(f"configuration {str(path)!r} is not YAML ({where}); mend that line") from error
-        if not isinstance(raw, dict):
-            raise ConfigError(
-                f"configuration {str(path)!r} is not a mapping; write lines such as 'log: ./my-log'"
-            )
-    name = str(path) if path else "the environment or command line"
+    raw = {} if path is None else _read(path)
+
+    class Layered(Settings, BaseSettings):
+        model_config = SettingsConfigDict(env_prefix="SIGHTLOG_", env_nested_delimiter="__")
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, raw)
+
     try:
-        settings = Settings(**raw)
-        if overrides:
-            settings = Settings.model_validate(_merged(settings.model_dump(), overrides))
+        # Actors get a plain record, which no environment of theirs can change.
+        return Settings.model_validate(Layered(**_nested(overrides or {})).model_dump())
     except ValidationError as error:
-        raise ConfigError(_sentence(name, error)) from error
-    return settings
+        raise ConfigError(_sentence(str(path or "the command line or environment"), error)) from error
+    except SettingsError as error:
+        raise ConfigError(
+            f"in the environment: {error}; `sightlog config schema` lists every setting"
+        ) from error
 
 
-def _merged(data: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    for dotted, value in overrides.items():
-        *parents, last = dotted.split(".")
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read configuration {str(path)!r}: {error.strerror}; check the path given to --config"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = str(error).replace("\n", " ")
+        raise ConfigError(f"configuration {str(path)!r} is not YAML ({where}); mend that line") from error
+    if raw is not None and not isinstance(raw, dict):
+        raise ConfigError(
+            f"configuration {str(path)!r} is not a mapping; write lines such as 'log: ./my-log'"
+        )
+    return raw or {}
+
+
+def _nested(dotted: dict[str, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name, value in dotted.items():
+        *parents, last = name.split(".")
         target = data
         for parent in parents:
-            target = target[parent]
+            target = target.setdefault(parent, {})
         target[last] = value
     return data
 

@@ -9,9 +9,7 @@ from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.files import LogFiles
 from query.rows import Lane, place
-from query.view import View
-
-_FIRST_REACH_US = 60_000_000
+from query.view import FIRST_REACH_US, View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,25 +58,23 @@ def answer_around(
     )
     view = View(files, catalog, lane, run=run)
     begin_us, end_us = place(match, wall=lane.wall)
-    reach_lo_us = reach_hi_us = _FIRST_REACH_US
+    reach_us = FIRST_REACH_US
+    lo_us, hi_us = begin_us - reach_us, end_us + reach_us
     while True:
-        joined = view.joined(begin_us - reach_lo_us, end_us + reach_hi_us)
-        others = [
-            (place(e, wall=lane.wall), e)
-            for e in joined.events
-            if (e.event_id, e.run_id) != (match.event_id, match.run_id)
-        ]
-        before = [e for (lo_us, _), e in others if joined.lo_us < lo_us < begin_us]
-        after = [e for (lo_us, _), e in others if begin_us <= lo_us < joined.hi_us]
+        joined = view.joined(lo_us, hi_us)
+        others = [(place(e, wall=lane.wall)[0], e) for e in joined.events if not _same(e, match)]
+        before = [e for us, e in others if joined.lo_us < us < begin_us]
+        after = [e for us, e in others if begin_us <= us < joined.hi_us]
         few_before = len(before) < n and not joined.from_first
         few_after = len(after) < n and not joined.to_last
         if not few_before and not few_after:
             break
-        reach_lo_us *= 4 if few_before else 1
-        reach_hi_us *= 4 if few_after else 1
+        reach_us *= 2
+        lo_us = view.earlier(lo_us, reach_us) if few_before else lo_us
+        hi_us = view.later(hi_us, reach_us) if few_after else hi_us
     shown = (*before[len(before) - min(n, len(before)) :], match, *after[:n])
     places = [place(e, wall=lane.wall) for e in shown]
-    first_us, last_us = min(lo_us for lo_us, _ in places), max(hi_us for _, hi_us in places)
+    first_us, last_us = min(us for us, _ in places), max(us for _, us in places)
     at = shown.index(match)
     return AroundAnswer(
         source_id=source_id,
@@ -88,3 +84,7 @@ def answer_around(
         other_matches=len(matches) - 1,
         covered_share=joined.window.ledger.share(first_us, max(last_us, first_us + 1)),
     )
+
+
+def _same(one: LoggedEvent, other: LoggedEvent) -> bool:
+    return (one.run_id, one.event_id) == (other.run_id, other.event_id)

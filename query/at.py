@@ -13,9 +13,7 @@ from query.files import LogFiles
 from query.moment import Moment, find_moment
 from query.rows import SECOND_US, CoverageRow, Lane, place
 from query.times import utc_text
-from query.view import Joined, View
-
-_FIRST_REACH_US = 60 * SECOND_US
+from query.view import FIRST_REACH_US, Joined, View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,9 +111,10 @@ def _neighbours(
 ) -> tuple[Joined, tuple[LoggedEvent, ...], tuple[LoggedEvent, ...], tuple[LoggedEvent, ...]]:
     """Returns what is joined around an instant, and of that what covers it, the n before and the n after."""
     wall = view.lane.wall
-    reach_lo_us = reach_hi_us = _FIRST_REACH_US
+    reach_us = FIRST_REACH_US
+    lo_us, hi_us = us - reach_us, us + SECOND_US + reach_us
     while True:
-        joined = view.joined(us - reach_lo_us, us + SECOND_US + reach_hi_us)
+        joined = view.joined(lo_us, hi_us)
         covering, before, after = [], [], []
         for event in joined.events:
             begin_us, end_us = place(event, wall=wall)
@@ -137,8 +136,9 @@ def _neighbours(
                 tuple(e for e in joined.events if e.event_id in nearest_before),
                 tuple(e for e in joined.events if e.event_id in nearest_after),
             )
-        reach_lo_us *= 4 if few_before else 1
-        reach_hi_us *= 4 if few_after else 1
+        reach_us *= 2
+        lo_us = view.earlier(lo_us, reach_us) if few_before else lo_us
+        hi_us = view.later(hi_us, reach_us) if few_after else hi_us
 
 
 def _explain(

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from operators.errors import LogError, UnknownSourceError
 from operators.identity import slug
-from query.files import FolderMemory, LogFiles
+from query.files import LogFiles
+from query.listing import FolderMemory
 from query.rows import Lane
 from sinks.layout import (
     CompleteRecord,
@@ -123,7 +124,7 @@ class Catalog:
         return max(of_session, key=lambda run: (of_session[run], run)) if of_session else None
 
     def ranks(self, lane: Lane, run_ids: Collection[str]) -> dict[str, int]:
-        """Returns a number for each of these runs: the later it was written to on the lane's axis, the higher."""
+        """Returns a number for each of these runs: the later it was written to on the axis, the higher."""
         if len(run_ids) < 2:
             return dict.fromkeys(run_ids, 0)
         commits = self._files.retry(lambda: self._last_commits(lane))

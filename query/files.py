@@ -6,14 +6,12 @@ remembered while their folder's mtime stands still, decoded row groups within a 
 
 from __future__ import annotations
 
-import os
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,68 +21,37 @@ import pyarrow.parquet as pq
 
 from operators.errors import LogError
 from operators.stitch import LoggedEvent
-from query.rows import COLUMNS, COVERAGE_COLUMNS, EVENT_COLUMNS, SECOND_US, Lane, part
-from sinks.layout import day_folders, read_footer
-from sinks.schema import MEDIA_DAY, LogFile, parse_name
+from query.listing import MS_US, Folder, FolderMemory, list_folder, visible
+from query.rows import COLUMNS, SECOND_US, Lane, is_event, part
+from sinks.layout import day_folders
+from sinks.schema import MEDIA_DAY
 
 T = TypeVar("T")
 
-SETTLED_NS = 2_000_000_000  # a folder that changed less than this ago may change again within one mtime tick
 ROWS_BUDGET = 400_000  # decoded rows to remember: about 200 MB of an ordinary log
 TRIES = 100  # races lost against compaction before it must be a fault
-_MS_US = 1000
-
-
-class FolderMemory(Generic[T]):
-    """Remembers one value per folder until the folder's mtime changes."""
-
-    def __init__(self) -> None:
-        self._held: dict[Path, tuple[int, T]] = {}
-
-    def get(self, folder: Path, make: Callable[[], T]) -> T:
-        """Returns `make()`, or what it returned before when the folder has not changed since."""
-        try:
-            mtime_ns = os.stat(folder).st_mtime_ns
-        except FileNotFoundError:
-            return make()
-        held = self._held.get(folder)
-        if held is not None and held[0] == mtime_ns:
-            return held[1]
-        looked_ns = time.time_ns()
-        value = make()
-        if looked_ns - mtime_ns > SETTLED_NS:
-            self._held[folder] = (mtime_ns, value)
-        return value
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Folder:
-    """One day's files by name, those that a merged file replaces included; rows lie in [lo_us, hi_us]."""
-
-    path: Path
-    files: tuple[LogFile, ...]
-    lo_us: int
-    hi_us: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Rows:
-    """Rows of one kind: `table` [N rows], and where each row's clip lies on the axis, int64 [N]."""
+    """A decoded row group: `table` [N rows], and where each row's clip lies on the axis, int64 [N]."""
 
     table: pa.Table
     clip_lo_us: npt.NDArray[np.int64]
     clip_hi_us: npt.NDArray[np.int64]
 
-    def first_us(self, lo_us: int, hi_us: int) -> int:
-        """Returns where the first clip that overlaps [lo_us, hi_us) begins, at most `lo_us`."""
-        near = self.clip_lo_us[(self.clip_lo_us < hi_us) & (self.clip_hi_us > lo_us)]
-        return min(int(near.min()), lo_us) if len(near) else lo_us
+    def overlapping(self, lo_us: int, hi_us: int) -> npt.NDArray[np.bool_]:
+        """Returns which rows' clips overlap [lo_us, hi_us), bool [N]."""
+        return (self.clip_lo_us < hi_us) & (self.clip_hi_us > lo_us)
 
-    def overlapping(self, lo_us: int, hi_us: int) -> list[dict[str, Any]]:
-        """Returns the rows whose clip overlaps [lo_us, hi_us)."""
-        picked = np.flatnonzero((self.clip_lo_us < hi_us) & (self.clip_hi_us > lo_us))
-        rows: list[dict[str, Any]] = self.table.take(picked).to_pylist() if len(picked) else []
-        return rows
+    def pick(self, wanted: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+        """Returns the wanted rows. They lie together, so a slice is faster than picking them one by one."""
+        where = np.flatnonzero(wanted)
+        if not len(where):
+            return []
+        first, last = int(where[0]), int(where[-1]) + 1
+        rows = self.table.slice(first, last - first).to_pylist()
+        return [row for row, keep in zip(rows, wanted[first:last].tolist(), strict=True) if keep]
 
 
 class LogFiles:
@@ -95,7 +62,7 @@ class LogFiles:
         self._days: FolderMemory[list[Path]] = FolderMemory()
         self._folders: FolderMemory[Folder] = FolderMemory()
         self._listed: dict[tuple[str, bool], list[Folder]] = {}
-        self._decoded: OrderedDict[tuple[Path, int], tuple[Rows, Rows]] = OrderedDict()
+        self._decoded: OrderedDict[tuple[Path, int], Rows] = OrderedDict()
         self._decoded_rows = 0
 
     def source_ids(self) -> list[str]:
@@ -113,12 +80,12 @@ class LogFiles:
             source = self.root / "events" / f"source={source_id}"
             days = self._days.get(source, lambda: day_folders(self.root, source_id))
             wanted = [day for day in days if (day.name != f"day={MEDIA_DAY}") == wall]
-            folders = (self._folders.get(day, lambda day=day: _list_folder(day)) for day in wanted)  # type: ignore[misc]
+            folders = (self._folders.get(day, lambda day=day: list_folder(day)) for day in wanted)  # type: ignore[misc]
             listed = self._listed[source_id, wall] = [folder for folder in folders if folder.files]
         return listed
 
     def refresh(self) -> None:
-        """Forgets what was listed. Called before each question, so that one question has one view of the log."""
+        """Forgets what was listed. Called before each question: each has one view of the log."""
         self._listed.clear()
 
     def paths(self, source_id: str, lo_us: int, hi_us: int, *, wall: bool) -> list[Path]:
@@ -129,7 +96,7 @@ class LogFiles:
         found: list[Path] = []
         for folder in self.folders(source_id, wall=wall):
             if folder.lo_us <= hi_us and folder.hi_us >= lo_us:
-                found.extend(_visible(folder, lo_us, hi_us))
+                found.extend(visible(folder, lo_us, hi_us))
         return found
 
     def span(self, source_id: str, *, wall: bool) -> tuple[int, int] | None:
@@ -137,26 +104,35 @@ class LogFiles:
         folders = self.folders(source_id, wall=wall)
         return (min(f.lo_us for f in folders), max(f.hi_us for f in folders)) if folders else None
 
-    def read(self, lane: Lane, lo_us: int, hi_us: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Returns the coverage rows and event rows of the clips that overlap [lo_us, hi_us), of every run.
+    def before(self, lane: Lane, us: int) -> int:
+        """Returns the end of the last file that begins before `us`, at most `us`; `us` itself without one."""
+        folders = [f for f in self.folders(lane.source_id, wall=lane.wall) if f.lo_us < us]
+        ends = (f.end_ms * MS_US for folder in folders for f in folder.files if f.start_ms * MS_US < us)
+        return min(max(ends, default=us), us)
+
+    def after(self, lane: Lane, us: int) -> int:
+        """Returns the start of the first file that ends after `us`, at least `us`; `us` itself without one."""
+        folders = [f for f in self.folders(lane.source_id, wall=lane.wall) if f.hi_us > us]
+        starts = (f.start_ms * MS_US for folder in folders for f in folder.files if f.end_ms * MS_US > us)
+        return max(min(starts, default=us), us)
+
+    def read(self, lane: Lane, lo_us: int, hi_us: int) -> list[dict[str, Any]]:
+        """Returns the rows of the clips that overlap [lo_us, hi_us), of every run.
 
         Every attempt of such a clip is there, also one that ended before `lo_us`: attempts start together.
         Clips that only overlap what lies between that start and `lo_us` may come along.
         """
 
-        def both() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-            groups = self._groups(lane, lo_us, hi_us)
-            first_us = min((clips.first_us(lo_us, hi_us) for clips, _ in groups), default=lo_us)
-            if first_us < lo_us:
-                groups = self._groups(lane, first_us, hi_us)
-            coverage = [row for clips, _ in groups for row in clips.overlapping(first_us, hi_us)]
-            return coverage, [row for _, events in groups for row in events.overlapping(first_us, hi_us)]
+        def pick() -> list[dict[str, Any]]:
+            first_us = lo_us
+            for rows in self._groups(lane, lo_us, hi_us):
+                near = rows.clip_lo_us[rows.overlapping(lo_us, hi_us)]
+                first_us = min(first_us, int(near.min())) if len(near) else first_us
+            groups = self._groups(lane, first_us, hi_us)
+            return [row for rows in groups for row in rows.pick(rows.overlapping(first_us, hi_us))]
 
-        coverage, events = self.retry(both)
-        if lane.session is None:
-            return coverage, events
-        ours = [[row for row in rows if row["session"] == lane.session] for rows in (coverage, events)]
-        return ours[0], ours[1]
+        picked = self.retry(pick)
+        return picked if lane.session is None else [row for row in picked if row["session"] == lane.session]
 
     def row_count(self, path: Path) -> int:
         """Returns how many rows a file holds. Raises FileNotFoundError when it is gone: `retry`."""
@@ -165,7 +141,7 @@ class LogFiles:
     def parts(self, path: Path, *, wall: bool) -> list[LoggedEvent]:
         """Returns every part in a file, of any attempt. Raises FileNotFoundError when it is gone: `retry`."""
         groups = [self._group(path, group, wall=wall) for group in range(_metadata(path).num_row_groups)]
-        return [part(row) for _, events in groups for row in events.table.to_pylist()]
+        return [part(row) for rows in groups for row in rows.table.to_pylist() if is_event(row)]
 
     def retry(self, read: Callable[[], T]) -> T:
         """Returns `read()`; again when it raises FileNotFoundError, for a file that was merged away."""
@@ -176,60 +152,24 @@ class LogFiles:
                 self.refresh()
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
 
-    def _groups(self, lane: Lane, lo_us: int, hi_us: int) -> list[tuple[Rows, Rows]]:
-        """Returns coverage rows and event rows of each row group of the files that can touch the range."""
+    def _groups(self, lane: Lane, lo_us: int, hi_us: int) -> list[Rows]:
+        """Returns each row group of the files that can touch the range."""
         return [
             self._group(path, group, wall=lane.wall)
             for path in self.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
             for group in range(_metadata(path).num_row_groups)
         ]
 
-    def _group(self, path: Path, group: int, *, wall: bool) -> tuple[Rows, Rows]:
-        both = self._decoded.pop((path, group), None)
-        if both is None:
-            both = _decode(path, group, wall=wall)
-            self._decoded_rows += _size(both)
-        self._decoded[path, group] = both
+    def _group(self, path: Path, group: int, *, wall: bool) -> Rows:
+        rows = self._decoded.pop((path, group), None)
+        if rows is None:
+            rows = _decode(path, group, wall=wall)
+            self._decoded_rows += len(rows.clip_lo_us)
+        self._decoded[path, group] = rows
         while self._decoded_rows > ROWS_BUDGET and len(self._decoded) > 1:
             _, oldest = self._decoded.popitem(last=False)
-            self._decoded_rows -= _size(oldest)
-        return both
-
-
-def _list_folder(path: Path) -> Folder:
-    """Lists a folder so that no row is missing from it, whatever is merged meanwhile.
-
-    A directory is not listed in one instant: a merged file may appear, and what it replaces vanish, behind
-    the reader's back. Its name is there before anything is deleted, so a second look shows whether it did.
-    """
-    files = _names(path)
-    while True:
-        again = _names(path)
-        if {f for f in files if f.level > 0} == {f for f in again if f.level > 0}:
-            break
-        files = again
-    return Folder(
-        path=path,
-        files=tuple(sorted(files, key=lambda f: f.name)),
-        lo_us=min((f.start_ms for f in files), default=0) * _MS_US,
-        hi_us=max((f.end_ms for f in files), default=0) * _MS_US,
-    )
-
-
-def _names(path: Path) -> set[LogFile]:
-    try:
-        return {file for name in os.listdir(path) if (file := parse_name(name)) is not None}
-    except FileNotFoundError:
-        return set()
-
-
-def _visible(folder: Folder, lo_us: int, hi_us: int) -> list[Path]:
-    """Returns the files that touch the range and that no merged file replaces, whose range holds theirs."""
-    near = [f for f in folder.files if f.start_ms * _MS_US <= hi_us and f.end_ms * _MS_US >= lo_us]
-    lowest = min((f.level for f in near), default=0)
-    merged = [folder.path / f.name for f in near if f.level > lowest]  # of one level none replaces another
-    hidden = {name for path in merged for name in replaced(path)}
-    return [folder.path / f.name for f in near if f.name not in hidden]
+            self._decoded_rows -= len(oldest.clip_lo_us)
+        return rows
 
 
 @lru_cache(maxsize=1024)
@@ -237,18 +177,7 @@ def _metadata(path: Path) -> pq.FileMetaData:
     return pq.read_metadata(path)
 
 
-@lru_cache(maxsize=1024)
-def replaced(path: Path) -> frozenset[str]:
-    """Returns the names of the files that a file replaces. Raises FileNotFoundError when it is gone itself."""
-    return frozenset(read_footer(path).replaces) if parse_name(path.name).level else frozenset()
-
-
-def _size(both: tuple[Rows, Rows]) -> int:
-    return len(both[0].clip_lo_us) + len(both[1].clip_lo_us)
-
-
-def _decode(path: Path, group: int, *, wall: bool) -> tuple[Rows, Rows]:
-    """Reads a row group: its coverage rows and its event rows."""
+def _decode(path: Path, group: int, *, wall: bool) -> Rows:
     try:
         file = pq.ParquetFile(path, metadata=_metadata(path))
         table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
@@ -258,13 +187,6 @@ def _decode(path: Path, group: int, *, wall: bool) -> tuple[Rows, Rows]:
         raise LogError(f"cannot read {path}: {error}; restore it from a copy or remove it") from error
     for name in ("start_time", "end_time"):  # as integers: Arrow takes 40 us to make one aware datetime
         table = table.set_column(table.schema.get_field_index(name), name, pc.cast(table[name], pa.int64()))
-    covers = pc.equal(table["record"], "coverage")
-    coverage = table.select(COVERAGE_COLUMNS).filter(covers)
-    events = table.select(EVENT_COLUMNS).filter(pc.invert(covers))
-    return _placed(coverage, wall=wall), _placed(events, wall=wall)
-
-
-def _placed(table: pa.Table, *, wall: bool) -> Rows:
     clip_lo_us = _as_us(table["clip_start_s"])
     clip_hi_us = _as_us(table["clip_end_s"])
     if wall:

@@ -19,36 +19,21 @@ from operators.timeline import clean_text
 SECOND_US = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_CLIP_COLUMNS = (
-    "session",
-    "clip_id",
-    "clip_start_s",
-    "clip_end_s",
-    "run_id",
-    "attempt",
-    "start_s",
-    "end_s",
-    "start_time",
-)
-COVERAGE_COLUMNS = (
-    *_CLIP_COLUMNS,
-    *("outcome", "reason_code", "reason", "looked_fps", "gate_score", "committed_us"),
-)
-EVENT_COLUMNS = (
-    *_CLIP_COLUMNS,
+COLUMNS = (
+    *("record", "source_id", "session", "clip_id", "clip_start_s", "clip_end_s", "run_id", "attempt"),
+    *("event_id", "start_s", "end_s", "start_time", "end_time", "time_source", "time_error_s", "kind"),
     *(
-        "source_id",
-        "event_id",
-        "end_time",
-        "time_source",
-        "time_error_s",
-        "kind",
         "description",
         "visible_text",
+        "attributes",
+        "confidence",
+        "flags",
+        "describer",
+        "open_start",
+        "open_end",
     ),
-    *("attributes", "confidence", "flags", "describer", "open_start", "open_end", "join_key"),
+    *("join_key", "outcome", "reason_code", "reason", "looked_fps", "gate_score", "committed_us"),
 )
-COLUMNS = ("record", *dict.fromkeys(COVERAGE_COLUMNS + EVENT_COLUMNS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +106,13 @@ def _clean(text: str | None) -> str:
     return "" if text is None else text if text.isprintable() else clean_text(text)
 
 
+def is_event(row: Mapping[str, Any]) -> bool:
+    """Whether a Parquet row is an event; the others are coverage."""
+    return bool(row["record"] == "event")
+
+
 def coverage_row(row: Mapping[str, Any], *, wall: bool) -> CoverageRow:
-    """Makes a record of a Parquet row with `record = coverage`; its clock columns are microseconds since 1970."""
+    """Makes a record of a coverage row; its clock columns are microseconds since 1970."""
     lo_us = row["start_time"] if wall and row["start_time"] is not None else to_us(row["start_s"])
     return CoverageRow(
         session=row["session"],
@@ -143,7 +133,7 @@ def coverage_row(row: Mapping[str, Any], *, wall: bool) -> CoverageRow:
 
 
 def part(row: Mapping[str, Any]) -> LoggedEvent:
-    """Makes a record of a Parquet row with `record = event`; its clock columns are microseconds since 1970."""
+    """Makes a record of an event row; its clock columns are microseconds since 1970."""
     return LoggedEvent(
         event_id=row["event_id"],
         source_id=row["source_id"],

@@ -12,7 +12,8 @@ from operators.errors import InputError
 from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.events import Range, joined_events
-from query.files import LogFiles, replaced
+from query.files import LogFiles
+from query.listing import replaced
 from query.rows import Lane, place
 from query.text_index import Fresh, Hit, TextIndex, discard, open_index
 from query.view import View

@@ -14,7 +14,7 @@ from operators.stitch import EDGE_TOLERANCE_S, FOLD_GAP_S, LoggedEvent, stitch
 from query.catalog import Catalog
 from query.coverage import Ledger
 from query.files import LogFiles
-from query.rows import SECOND_US, CoverageRow, Lane, clip_place, coverage_row, part, place
+from query.rows import SECOND_US, CoverageRow, Lane, clip_place, coverage_row, is_event, part, place
 
 SLACK_US = 2 * SECOND_US  # clips that meet in media time may lie a little apart on a corrected wall clock
 FIRST_REACH_US = 60 * SECOND_US
@@ -75,19 +75,27 @@ class View:
         """Returns where the lane's first row begins and its last one ends, of any run; None without rows."""
         return self._files.span(self.lane.source_id, wall=self.lane.wall)
 
+    def earlier(self, us: int, reach_us: int) -> int:
+        """Returns where to look on, before `us`: `reach_us` back from the last row that lies there."""
+        return self._files.before(self.lane, us) - reach_us
+
+    def later(self, us: int, reach_us: int) -> int:
+        """Returns where to look on, after `us`: `reach_us` on from the first row that lies there."""
+        return self._files.after(self.lane, us) + reach_us
+
     def window(self, lo_us: int, hi_us: int) -> Window:
         """Returns what counts of the clips that overlap [lo_us, hi_us)."""
         wall = self.lane.wall
-        clips, events = self._files.read(self.lane, lo_us, hi_us)
-        logged = [coverage_row(row, wall=wall) for row in clips]
+        rows = self._files.read(self.lane, lo_us, hi_us)
+        logged = [coverage_row(row, wall=wall) for row in rows if not is_event(row)]
         kept = {(c.run_id, c.clip_id, c.attempt): c for c in _last_attempts(logged) if self.admits(c)}
         near = {key for key, c in kept.items() if c.lo_us < hi_us and c.hi_us > lo_us}
         several = len({(c.run_id, c.session) for c in kept.values()}) > 1
         ledger = Ledger(kept.values(), self._catalog.ranks(self.lane, {c.run_id for c in kept.values()}))
         parts = []
-        for row in events:
+        for row in rows:
             key = (row["run_id"], row["clip_id"], row["attempt"])
-            if key in near:
+            if is_event(row) and key in near:
                 event = part(row)
                 if not several or _counts(event, kept[key], ledger, wall=wall):
                     parts.append(event)
