@@ -20,6 +20,7 @@ import av.error
 import av.stream
 
 from operators.container import DecodeLimits, OpenVideo, open_video
+from operators.damage import Damage
 from operators.errors import NotVideoError
 from operators.mediatime import LateFilter, PictureClock, SoundClock
 from operators.pictures import Picture, Sound, display_size, to_rgb
@@ -79,7 +80,7 @@ class FileDecoder:
         self._from_s = from_s
         self._thread_count = thread_count
         self._opened: OpenVideo | None = None
-        self._damage = _Damage()
+        self._damage = Damage()
         self._splices: list[float] = []
         self._frames = self._late = self._corrupt = self._sound_errors = 0
         self._end_s = self._failed_s = 0.0  # of the last picture; of broken packets after it
@@ -217,7 +218,12 @@ class FileDecoder:
                 height=height,
                 splice=placed.splice,
                 damaged=self._damage.covers(
-                    frame, self._clock.seconds(placed.start), self._end_s, splice=placed.splice
+                    frame.pts,
+                    self._clock.seconds(placed.start),
+                    self._end_s,
+                    corrupt=frame.is_corrupt,
+                    key=frame.key_frame,
+                    splice=placed.splice,
                 ),
             )
 
@@ -265,32 +271,6 @@ class FileDecoder:
                 start_s = self._clock.seconds(units)
                 self._sound_end_s = start_s + sound.samples / sound.sample_rate
                 yield Sound(pts_s=start_s, frame=sound)
-
-
-class _Damage:
-    """Tells which pictures come between a broken packet and the next whole key frame."""
-
-    def __init__(self) -> None:
-        self._marks: set[int] = set()  # times of broken packets that no picture has reached yet
-        self._on = False
-        self.spans: list[tuple[float, float]] = []
-
-    def mark(self, ticks: int | None) -> None:
-        self._marks.add(0 if ticks is None else ticks)
-
-    def covers(self, frame: av.VideoFrame, start_s: float, end_s: float, *, splice: bool) -> bool:
-        ticks = 0 if frame.pts is None else frame.pts
-        reached = {m for m in self._marks if m <= ticks or splice}
-        self._marks -= reached
-        if frame.is_corrupt or ticks in reached or (reached and not frame.key_frame):
-            if not self._on:
-                self.spans.append((start_s, end_s))
-            self._on = True
-        elif frame.key_frame:
-            self._on = False
-        if self._on:
-            self.spans[-1] = (self.spans[-1][0], end_s)
-        return self._on
 
 
 def _on_screen_from(from_s: float, items: Iterator[Picture | Sound]) -> Iterator[Picture | Sound]:

@@ -48,8 +48,12 @@ class QuietGate:
 
     def recall(self, signals: Signals, *, quiet: bool) -> None:
         """Takes a clip with the verdict it had before, so that the gate goes on as the one that judged it."""
-        if not quiet and len(signals.thumbs):
+        if not len(signals.thumbs):
+            return
+        if not quiet:
             self._passed = signals.thumbs[-1]
+        elif self._passed is None:
+            self._passed = signals.thumbs[0]
 
     def judge(self, signals: Signals, before: Signals | None) -> tuple[bool, float]:
         """Returns (quiet, score 0-1) of a clip; `before` are the signals of the seconds before it."""

@@ -8,13 +8,14 @@ matter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from operators.core import F32, F64, U8, Clip, Signals
+from operators.light import likeness
 
 LOOKBACK_S = 9.0  # the first sample of the 10 s before a clip has nothing to be compared with
 
@@ -29,6 +30,7 @@ _DENSITY = 0.7  # active share of a burst: moving things 0.8-1, typing and click
 _STILL = 0.12  # share of frames without any change: moving things 0, scrolling and page loads 0.13-0.8
 _STEADY, _REGULAR = 0.9, 0.1  # more stillness is allowed where it is that of a film's doubled frames
 _STRONG_SAMPLES = 3
+_OTHER_VIEW = 0.5  # likeness below which a picture that changed as a whole has become another one
 _TRAVEL = 0.15  # share of the picture that something small crosses before it counts
 _FAINT_FIRST, _FAINT_LAST = (
     0.01,
@@ -120,14 +122,7 @@ def episodes(samples: Series, cuts_s: Sequence[float]) -> list[Episode]:
     for burst in bursts:
         before = joined[-1] if joined else None
         if before is not None and _belongs(samples, before, burst):
-            whole = before.whole and burst.whole
-            joined[-1] = Episode(
-                first=before.first,
-                last=burst.last,
-                sure=before.sure or burst.sure,
-                whole=whole,
-                began=before.began,
-            )
+            joined[-1] = replace(before, last=burst.last, sure=before.sure or burst.sure)
         else:
             joined.append(burst)
     return joined
@@ -189,7 +184,8 @@ def _runs(samples: Series) -> Iterator[tuple[int, int]]:
 
 
 def _judged(samples: Series, first: int, last: int) -> Iterator[Episode]:
-    """Yields the run as a burst of movement, trimmed to where more than a shadow moves, if it is one."""
+    """Yields the run as an episode, trimmed to where more than a shadow moves, if it is movement."""
+    faded = _faded(samples, first, last)
     first, last = _trimmed(samples, first, last)
     part = samples.span(first, last)
     active = samples.active[part]
@@ -198,6 +194,9 @@ def _judged(samples: Series, first: int, last: int) -> Iterator[Episode]:
     steady = steady and float((grid.mean(axis=(1, 2)) >= _AREA).mean()) >= _STEADY
     dense = float(active.mean()) >= _DENSITY and float(still.mean()) <= _STILL
     if int(active.sum()) < 2 or not (dense or steady):
+        return
+    if faded is not None:
+        yield faded
         return
     wide = (grid >= _SOME).mean(axis=(1, 2)) >= _WHOLE
     large = int((grid.mean(axis=(1, 2)) >= _AREA).sum()) >= _STRONG_SAMPLES
@@ -208,6 +207,18 @@ def _judged(samples: Series, first: int, last: int) -> Iterator[Episode]:
     first = _traced(samples, first)
     began = first > 0 and not bool(samples.fresh[max(0, first - 2) : first + 1].any())
     yield Episode(first=first, last=last, sure=sure, whole=float(wide[active].mean()) >= 0.5, began=began)
+
+
+def _faded(samples: Series, first: int, last: int) -> Episode | None:
+    """Returns the run as an episode of the whole picture if one view becomes another in it, bit by bit."""
+    grid = samples.grid[samples.span(first, last)]
+    wide = (grid >= _SOME).mean(axis=(1, 2)) >= _WHOLE
+    if first == 0 or not wide.any():
+        return None
+    if likeness(samples.thumbs[first - 1], samples.thumbs[last]) >= _OTHER_VIEW:
+        return None
+    strong = np.flatnonzero(grid.mean(axis=(1, 2)) >= _AREA)
+    return Episode(first=first, last=first + int(strong[-1]), sure=True, whole=True, began=True)
 
 
 def _trimmed(samples: Series, first: int, last: int) -> tuple[int, int]:
@@ -235,4 +246,8 @@ def _traced(samples: Series, first: int) -> int:
 def _belongs(samples: Series, before: Episode, burst: Episode) -> bool:
     """Whether `burst` goes on with the episode `before` after a short rest."""
     near = samples.at_s[burst.first] - samples.at_s[before.last] <= _BRIDGE_S
-    return bool(near) and not bool(samples.fresh[before.last + 1 : burst.first + 1].any())
+    return (
+        bool(near)
+        and burst.whole == before.whole
+        and not bool(samples.fresh[before.last + 1 : burst.first + 1].any())
+    )

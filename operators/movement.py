@@ -19,7 +19,7 @@ NAME = "builtin"
 _NEAR_STEPS = 1.6  # an episode that is active this close to a clip's edge goes on in the neighbour
 _BUSY_AREAS = 2  # from this many moving areas on, each clip of a long episode is told by itself
 _AT_END = 3  # samples: an edge crossed this close to an episode's begin or end is its begin or end
-_WHOLE = "The whole picture changes: the camera moves, or everything in view does"
+_WHOLE = "The whole picture changes: the camera moves, or one view fades into another"
 _SAME_PLACE = 0.35  # share of the picture between where movement ends and what it leaves behind
 
 

@@ -1,7 +1,7 @@
-"""Reads text in pictures: the one module that touches rapidocr (PP-OCRv6 small, in its wheel, English and Chinese).
+"""Reads text in pictures, English and Chinese: the one module that touches rapidocr (PP-OCRv6, in its wheel).
 
-Every answer is a function of the pixels asked about alone: lines are recognised one at a time, because in a batch
-the width of one line changes the reading of another. So answers can be remembered by content.
+Every answer is a function of the pixels asked about alone: lines are recognised one at a time, because in a
+batch the width of one line changes the reading of another. So answers can be remembered by content.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OcrSettings(BaseModel):
         description="strip width that a stroke gets: with less letters are lost, more only costs",
     )
     least_width_px: int = Field(
-        default=96, ge=48, description="words are padded to this; 320 reads alike, costs more"
+        default=48, ge=16, description="words are padded to this; 320 reads alike, costs more"
     )
     remembered: int = Field(
         default=4096, ge=0, description="answers kept in memory, so that a still page is free"
@@ -166,7 +166,8 @@ class TextReader:
         self.setup()
         height, width = line.shape
         natural = LINE_HEIGHT_PX * width / height
-        narrow = min(natural, max(0.6 * natural, self.settings.stroke_px * _strokes(line)))
+        least = max(0.65 * natural, 2.4 * width)  # what the picture never showed needs no room in the strip
+        narrow = min(natural, max(least, self.settings.stroke_px * _strokes(line)))
         scaled = cv2.resize(line, (max(1, round(narrow)), LINE_HEIGHT_PX))
         found = self._engine(
             cv2.cvtColor(scaled, cv2.COLOR_GRAY2BGR), use_det=False, use_cls=False, use_rec=True

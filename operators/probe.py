@@ -18,7 +18,7 @@ from operators.pictures import display_size
 
 __all__ = ["DecodeLimits", "MediaInfo", "probe"]
 
-_PROBE_PACKETS = 300  # read for a first picture: more than the usual distance of key frames
+_PROBE_PACKETS = 3000  # read for a first picture: a minute and more of broken ones before it
 _NO_CLOCK = (1904, 1970)  # creation years that mean "the recorder had no clock"
 
 

@@ -61,16 +61,14 @@ def why_unreadable(path: Path, error: Exception, *, max_streams: int) -> InputEr
     if _is_text(head):
         return NotVideoError(f"{name} is a text file, not a video; give a video file")
     detail = str(getattr(error, "strerror", None) or error)
-    return NotVideoError(
-        f"{name} is no video in a format read here ({detail}); convert it to MP4"
-    )
+    return NotVideoError(f"{name} is no video in a format read here ({detail}); convert it to MP4")
 
 
 def too_many_streams(path: Path, max_streams: int) -> LimitError:
     """Returns the error to raise for a container of too many streams."""
     return LimitError(
-        f"{path.name} holds more streams than the {max_streams} that decode.limits.max_streams allows, or needs "
-        "more memory than there is; raise it if you trust the file"
+        f"{path.name} holds more streams than the {max_streams} that decode.limits.max_streams allows, or "
+        "needs more memory than there is; raise it if you trust the file"
     )
 
 

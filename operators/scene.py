@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -120,7 +121,7 @@ def _lasting(
     """Yields the clip's parts of `spans`; an unsure one only where it touches the clip's edge."""
     for start_s, end_s, sure in spans:
         open_start, open_end = start_s < clip.start_s, end_s >= clip.signals.end_s
-        if end_s <= clip.start_s or not (sure or open_end):
+        if end_s <= clip.start_s or not (sure or open_start or open_end):
             continue
         yield Event(
             start_s=max(start_s, clip.start_s),
@@ -154,6 +155,7 @@ def _jumps(seen: Signals, cuts_s: Sequence[float]) -> Iterator[tuple[float, floa
     times, luma = seen.pts_s, seen.luma
     reference = np.maximum(0, np.searchsorted(times, times - _JUMP_S, side="right") - 1)
     rise = luma - luma[reference]
+    told_s = -math.inf
     for first, _, end_s in _spans(seen, np.abs(rise) >= _JUMP, from_shown=False):
         run = slice(max(1, int(reference[first])), int(np.searchsorted(times, end_s)))
         at_s = float(times[run.start + int(np.argmax(np.abs(np.diff(luma[run.start - 1 : run.stop]))))])
@@ -165,7 +167,8 @@ def _jumps(seen: Signals, cuts_s: Sequence[float]) -> Iterator[tuple[float, floa
         most = float(np.abs(rise[run]).max())
         lasting = abs(high - low) >= _JUMP and most >= _STEEP * abs(high - low)
         flash = abs(high - low) < _JUMP / 2 and float(luma[run].max()) - max(low, high) >= _JUMP
-        if (lasting or flash) and _is_back(seen, at_s):
+        if at_s - told_s >= _SETTLE_S and (lasting or flash) and _is_back(seen, at_s):
+            told_s = at_s
             yield at_s, low, high
 
 

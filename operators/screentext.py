@@ -16,10 +16,11 @@ AT_ONCE_S = 0.25  # a still this close after the clip's start shows what the cli
 
 
 def text_events(clip: Clip, reader: TextReader, settings: LineSettings | None = None) -> list[Event]:
-    """Returns one `text` event for each line of text on screen during the clip, by start; [] when there is none.
+    """Returns one `text` event for each line of text on screen during the clip, by start.
 
-    A pure function of the stills of the clip and of the 10 s before it. A line that is typed, ticks (its numbers
-    change) or is scrolled is one event with its longest text. Raises DescribeError when text cannot be read here.
+    A pure function of the stills of the clip and of the 10 s before it. A line that is typed, ticks (its
+    numbers change) or is scrolled is one event with its longest text. Raises DescribeError when text cannot
+    be read here.
     """
     stills = _chain(clip)
     if not stills:

@@ -26,7 +26,8 @@ THUMB = (144, 192)  # the gray picture that is compared, whatever the aspect: 12
 
 _MOTION_HZ = 5
 _CHANGED = 9.0  # gray levels, blurred: above compression pulses, below a shadow
-_NOISE_FACTOR = 6.0  # changed is also this many times the picture's own noise
+_NOISE_FACTOR = 6.0  # in a noisy picture, changed is this many times the noise
+_NOISE_MOST = 20.0  # gray levels; what is called noise beyond this is a camera that turns
 _SHARP = 60.0  # gray levels, not blurred: typed letters, never noise
 _BLACK_LEVEL, _BLACK_SHARE = 16, 0.98  # FFmpeg's share; its level, 10 % of the range, takes night for black
 
@@ -34,13 +35,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 class SignalMeter:
-    """Takes a stream's pictures and sounds in order of time and hands out their `Signals` clip by clip."""
+    """Takes a stream's pictures and sounds in order of time and hands out their `Signals` clip by clip.
 
-    def __init__(self, stills: StillSampler | None = None) -> None:
+    Without `keep_stills` no larger pictures are kept: cheaper, where nobody reads text on screen.
+    """
+
+    def __init__(self, *, keep_stills: bool = True) -> None:
         self._filter = PictureFilter()
         self._motion = MotionMeter()
         self._loudness = LoudnessMeter()
-        self._stills = stills or StillSampler()
+        self._stills = StillSampler() if keep_stills else None
         self._frames = _Table()
         self._samples = _Table()
 
@@ -52,7 +56,8 @@ class SignalMeter:
         sample = self._motion.add(look.gray, pts_s)
         if sample is not None:
             self._samples.add(pts_s, *sample)
-        self._stills.add(frame, pts_s)
+        if self._stills is not None:
+            self._stills.add(frame, pts_s)
 
     def add_sound(self, frame: av.AudioFrame, pts_s: float) -> None:
         """Measures decoded sound of any rate, layout and format whose first sample is heard at `pts_s`."""
@@ -63,7 +68,7 @@ class SignalMeter:
         frames = self._frames.take(start_s, end_s)
         samples = self._samples.take(start_s, end_s)
         sound = self._loudness.take(start_s, end_s)
-        stills = tuple(still for still in self._stills.take(end_s) if still.pts_s >= start_s)
+        stills = () if self._stills is None else self._stills.take(end_s)
         cut, change, luma = (_column(frames, i, np.float32) for i in (1, 2, 3))
         return Signals(
             start_s=start_s,
@@ -80,7 +85,7 @@ class SignalMeter:
             thumbs=_column(samples, 3, np.uint8).reshape(-1, *THUMB),
             sound_pts_s=_column(sound, 0, np.float64),
             loudness_db=_column(sound, 1, np.float32),
-            stills=stills,
+            stills=tuple(still for still in stills if still.pts_s >= start_s),
         )
 
     def reset(self) -> None:
@@ -90,7 +95,8 @@ class SignalMeter:
         """
         self._filter.reset()
         self._motion = MotionMeter()
-        self._stills.reset()
+        if self._stills is not None:
+            self._stills.reset()
 
     def close(self) -> None:
         """Frees the filter graph. May be called twice."""
@@ -122,7 +128,8 @@ class MotionMeter:
         noise = float(np.median(rest[::4, ::4])) * 1.4826
         expected = cv2.addWeighted(small, gain, small, 0.0, offset)
         sharp = _shares(cv2.absdiff(gray, expected) > _SHARP)
-        return _shares(rest > max(_CHANGED, _NOISE_FACTOR * noise)), sharp, thumb
+        least = min(max(_CHANGED, _NOISE_FACTOR * noise), _NOISE_MOST)
+        return _shares(rest > least), sharp, thumb
 
 
 def _shares(mask: Mask) -> U8:

@@ -140,7 +140,7 @@ def _parts(
 ) -> Iterator[Event]:
     for start_s, end_s, sure, words in spans:
         open_start, open_end = start_s < clip.start_s, end_s >= seen.end_s
-        if end_s <= clip.start_s or not (sure or open_end):
+        if end_s <= clip.start_s or not (sure or open_start or open_end):
             continue
         yield Event(
             start_s=max(start_s, clip.start_s),

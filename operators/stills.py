@@ -1,7 +1,7 @@
 """Keeps the few larger gray pictures that reading text needs, and says which cells changed, and when.
 
-Stills depend on the pictures since the last multiple of `FRESH_S` seconds of media time alone, so decoding again
-from there yields the same ones.
+Stills depend on the pictures since the last multiple of `FRESH_S` seconds of media time alone, so decoding
+again from there yields the same ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from operators.core import U8, Still
 
 KEY_S = 10.0  # the signals that a clip comes with, its own and those of 10 s before, always hold a key still
-FRESH_S = 60.0  # longer saves little, and is what decoding must go back when a run is taken up again
+FRESH_S = 120.0  # longer saves little, and is what decoding must go back when a run is taken up again
 
 Mask = npt.NDArray[np.bool_]
 
@@ -89,6 +89,8 @@ class StillSampler:
             changed, key, fresh = np.ones(grid, dtype=bool), True, True
         else:
             changed = self._compare(sample)
+        if second:  # what came and went between two whole seconds left no trace
+            self._began_s[~changed] = np.nan
         self._before = sample
         if key or fresh or (second and bool(changed.any())):
             self._keep(frame, sample, changed, key=key or fresh, fresh=fresh)
@@ -109,7 +111,6 @@ class StillSampler:
         """Returns the cells that differ from the last still; notes since when, and when they last changed."""
         changed = self._differs(sample, self._kept)
         self._began_s[changed & np.isnan(self._began_s)] = self._pts_s
-        self._began_s[~changed] = np.nan
         self._settled_s[self._differs(sample, self._before)] = self._pts_s
         return changed
 

@@ -14,7 +14,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def text_key(text: str) -> str:
-    """Returns `text` without case, spaces and the value of its numbers, so that a running clock is one text."""
+    """Returns `text` without case, spaces and the value of its numbers: a running clock is one text."""
     plain = _SPACE.sub("", unicodedata.normalize("NFKC", text).casefold())
     return _DIGITS.sub("#", plain)
 
@@ -26,7 +26,7 @@ def is_text(text: str) -> bool:
 
 
 def same_line(old: str, new: str) -> bool:
-    """Whether a line that reads `new` is the one that read `old` before: typed on, ticking, moving or misread."""
+    """Whether a line that reads `new` is the one that read `old`: typed on, ticking, moving or misread."""
     a, b = sorted((text_key(old), text_key(new)), key=len)
     if len(a) >= 2 and b.startswith(a):
         return True

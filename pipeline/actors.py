@@ -106,6 +106,7 @@ class Decoder:
                 cues=self._cues(task.path, task.info) if settings.subtitles else (),
                 from_s=task.from_s,
                 verdicts=task.verdicts,
+                flags=("times_inferred",) if task.info.times_inferred else (),
             )
             for item in decoder:
                 yield from builder.add(item)

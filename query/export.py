@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from operators.errors import ConfigError
-from operators.stitch import LoggedEvent
+from operators.stitch import JSON_FIELDS, LoggedEvent
 from query.rows import instant_us, to_us
 
 MIN_CUE_US = 1_000_000  # a moment has no length; a cue needs one to be seen
@@ -51,22 +51,18 @@ def _jsonl(events: Iterable[LoggedEvent]) -> Iterator[str]:
 
 
 def _csv(events: Iterable[LoggedEvent]) -> Iterator[str]:
-    header = False
+    yield ",".join(JSON_FIELDS) + "\n"
     for event in events:
-        cells = {name: _cell(value) for name, value in event.to_json().items()}
+        shown = event.to_json()
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(cells), lineterminator="\n")
-        if not header:
-            writer.writeheader()
-            header = True
-        writer.writerow(cells)
+        csv.writer(buffer, lineterminator="\n").writerow([_cell(shown[name]) for name in JSON_FIELDS])
         yield buffer.getvalue()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         value = " ".join(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 

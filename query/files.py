@@ -6,6 +6,7 @@ remembered while their folder's mtime stands still, decoded row groups within a 
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from operators.errors import LogError
-from operators.stitch import LoggedEvent
 from query.listing import MS_US, Folder, FolderMemory, list_folder, visible
-from query.rows import COLUMNS, SECOND_US, Lane, is_event, part
+from query.rows import COLUMNS, SECOND_US, Lane
 from sinks.layout import day_folders
 from sinks.schema import MEDIA_DAY
 
@@ -62,7 +62,7 @@ class LogFiles:
         self._days: FolderMemory[list[Path]] = FolderMemory()
         self._folders: FolderMemory[Folder] = FolderMemory()
         self._listed: dict[tuple[str, bool], list[Folder]] = {}
-        self._decoded: OrderedDict[tuple[Path, int], Rows] = OrderedDict()
+        self._decoded: OrderedDict[tuple[Path, int, int], Rows] = OrderedDict()
         self._decoded_rows = 0
 
     def source_ids(self) -> list[str]:
@@ -105,13 +105,13 @@ class LogFiles:
         return (min(f.lo_us for f in folders), max(f.hi_us for f in folders)) if folders else None
 
     def before(self, lane: Lane, us: int) -> int:
-        """Returns the end of the last file that begins before `us`, at most `us`; `us` itself without one."""
+        """Returns the end of the last file that begins before `us`, at most `us`; else `us` itself."""
         folders = [f for f in self.folders(lane.source_id, wall=lane.wall) if f.lo_us < us]
         ends = (f.end_ms * MS_US for folder in folders for f in folder.files if f.start_ms * MS_US < us)
         return min(max(ends, default=us), us)
 
     def after(self, lane: Lane, us: int) -> int:
-        """Returns the start of the first file that ends after `us`, at least `us`; `us` itself without one."""
+        """Returns the start of the first file that ends after `us`, at least `us`; else `us` itself."""
         folders = [f for f in self.folders(lane.source_id, wall=lane.wall) if f.hi_us > us]
         starts = (f.start_ms * MS_US for folder in folders for f in folder.files if f.end_ms * MS_US > us)
         return max(min(starts, default=us), us)
@@ -125,23 +125,14 @@ class LogFiles:
 
         def pick() -> list[dict[str, Any]]:
             first_us = lo_us
-            for rows in self._groups(lane, lo_us, hi_us):
+            for rows in self._near(lane, lo_us, hi_us):
                 near = rows.clip_lo_us[rows.overlapping(lo_us, hi_us)]
                 first_us = min(first_us, int(near.min())) if len(near) else first_us
-            groups = self._groups(lane, first_us, hi_us)
+            groups = self._near(lane, first_us, hi_us)
             return [row for rows in groups for row in rows.pick(rows.overlapping(first_us, hi_us))]
 
         picked = self.retry(pick)
         return picked if lane.session is None else [row for row in picked if row["session"] == lane.session]
-
-    def row_count(self, path: Path) -> int:
-        """Returns how many rows a file holds. Raises FileNotFoundError when it is gone: `retry`."""
-        return int(_metadata(path).num_rows)
-
-    def parts(self, path: Path, *, wall: bool) -> list[LoggedEvent]:
-        """Returns every part in a file, of any attempt. Raises FileNotFoundError when it is gone: `retry`."""
-        groups = [self._group(path, group, wall=wall) for group in range(_metadata(path).num_row_groups)]
-        return [part(row) for rows in groups for row in rows.table.to_pylist() if is_event(row)]
 
     def retry(self, read: Callable[[], T]) -> T:
         """Returns `read()`; again when it raises FileNotFoundError, for a file that was merged away."""
@@ -152,34 +143,40 @@ class LogFiles:
                 self.refresh()
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
 
-    def _groups(self, lane: Lane, lo_us: int, hi_us: int) -> list[Rows]:
+    def _near(self, lane: Lane, lo_us: int, hi_us: int) -> list[Rows]:
         """Returns each row group of the files that can touch the range."""
-        return [
-            self._group(path, group, wall=lane.wall)
-            for path in self.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
-            for group in range(_metadata(path).num_row_groups)
-        ]
+        paths = self.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
+        return [rows for path in paths for rows in self._groups(path, wall=lane.wall)]
 
-    def _group(self, path: Path, group: int, *, wall: bool) -> Rows:
-        rows = self._decoded.pop((path, group), None)
+    def _groups(self, path: Path, *, wall: bool) -> list[Rows]:
+        stamp = _stamp(path)
+        return [self._group(path, stamp, i, wall=wall) for i in range(_metadata(path, stamp).num_row_groups)]
+
+    def _group(self, path: Path, stamp: int, group: int, *, wall: bool) -> Rows:
+        rows = self._decoded.pop((path, stamp, group), None)
         if rows is None:
-            rows = _decode(path, group, wall=wall)
+            rows = _decode(path, stamp, group, wall=wall)
             self._decoded_rows += len(rows.clip_lo_us)
-        self._decoded[path, group] = rows
+        self._decoded[path, stamp, group] = rows
         while self._decoded_rows > ROWS_BUDGET and len(self._decoded) > 1:
             _, oldest = self._decoded.popitem(last=False)
             self._decoded_rows -= len(oldest.clip_lo_us)
         return rows
 
 
+def _stamp(path: Path) -> int:
+    """Tells a file from one of the same name in a log that was deleted and made again."""
+    return os.stat(path).st_mtime_ns
+
+
 @lru_cache(maxsize=1024)
-def _metadata(path: Path) -> pq.FileMetaData:
+def _metadata(path: Path, _: int) -> pq.FileMetaData:
     return pq.read_metadata(path)
 
 
-def _decode(path: Path, group: int, *, wall: bool) -> Rows:
+def _decode(path: Path, stamp: int, group: int, *, wall: bool) -> Rows:
     try:
-        file = pq.ParquetFile(path, metadata=_metadata(path))
+        file = pq.ParquetFile(path, metadata=_metadata(path, stamp))
         table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
     except FileNotFoundError:
         raise

@@ -1,4 +1,4 @@
-"""Lists the files of a log's folders: true under a running compaction, and remembered while nothing changes."""
+"""Lists the files of a log's folders: true under a running compaction, remembered while nothing changes."""
 
 from __future__ import annotations
 

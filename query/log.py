@@ -18,7 +18,7 @@ from query.files import LogFiles
 from query.islands import Tables
 from query.report import CoverageReport, SourceSummary, coverage_report
 from query.rows import instant_us
-from query.search import Search
+from query.search import SCAN_ROWS, Search
 from query.times import parse_time
 from query.view import View
 from query.words import event_text, holds, query_words
@@ -27,14 +27,17 @@ from sinks.layout import check_format
 MAX_MATCHES = 100  # `around` counts other matches up to here
 
 
-def open_log(path: str | Path) -> EventLog:
-    """Opens the log in the folder `path`. Raises LogError when there is none, or one that is too new."""
+def open_log(path: str | Path, *, scan_rows: int = SCAN_ROWS) -> EventLog:
+    """Opens the log in the folder `path`. Raises LogError when there is none, or one that is too new.
+
+    With more than `scan_rows` rows that the text index does not know, `search` adds them first.
+    """
     root = Path(path)
     if not check_format(root):
         what = "is no event log" if root.exists() else "does not exist"
         hint = "name one with --log, or make one with `sightlog index`"
         raise LogError(f"cannot open the log {str(path)!r}: it {what}; {hint}")
-    return EventLog(root)
+    return EventLog(root, scan_rows=scan_rows)
 
 
 class EventLog:
@@ -45,11 +48,11 @@ class EventLog:
     at a time.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, scan_rows: int = SCAN_ROWS) -> None:
         self.root = root
         self._files = LogFiles(root)
         self._catalog = Catalog(self._files)
-        self._search = Search(self._files, self._catalog)
+        self._search = Search(self._files, self._catalog, scan_rows=scan_rows)
         self._tables = Tables()
 
     def __repr__(self) -> str:

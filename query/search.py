@@ -8,18 +8,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from operators.errors import InputError
 from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.events import Range, joined_events
 from query.files import LogFiles
-from query.listing import replaced
+from query.listing import Folder, replaced, visible
 from query.rows import Lane, place
 from query.text_index import Fresh, Hit, TextIndex, discard, open_index
+from query.texts import read_texts
 from query.view import View
 from query.words import event_text, holds, query_words, text_words
 
-SCAN_ROWS = 2000  # so many unindexed rows are looked through in less time than indexing them takes
+SCAN_ROWS = 2000  # so many are looked through in less time than adding them to the index takes
 _SATURATION = 1.2  # BM25's: the tenth occurrence of a word says little more than the third
 _LENGTH = 20.0  # words of an ordinary description; in a much longer text a word counts less
 
@@ -28,17 +31,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _File:
-    """A log file on one axis of a source."""
+    """A log file, and whether its axis is the clock."""
 
-    source_id: str
-    wall: bool
     path: Path
+    wall: bool
 
 
 class Search:
-    """Searches one log. Opens its text index at the first question."""
+    """Searches one log. Opens its text index at the first question.
 
-    def __init__(self, files: LogFiles, catalog: Catalog) -> None:
+    Up to `scan_rows` unindexed rows are looked through; with more, the index is brought up to date first.
+    """
+
+    def __init__(self, files: LogFiles, catalog: Catalog, *, scan_rows: int = SCAN_ROWS) -> None:
+        self._scan_rows = scan_rows
         self._files = files
         self._catalog = catalog
         self._index: TextIndex | None = None
@@ -60,15 +66,18 @@ class Search:
         words = query_words(text)
         if not words:
             raise InputError(f"cannot search for {text!r}: it holds no letter or digit")
-        resolver = _Resolver(self._files, self._catalog, ranges, words, kinds, run)
+
+        def resolver() -> _Resolver:  # a new one for each try: it remembers what it has given out
+            return _Resolver(self._files, self._catalog, ranges, words, kinds, run)
+
         try:
-            found = self._files.retry(lambda: self._indexed(words, ranges, resolver, limit))
+            found = self._files.retry(lambda: self._indexed(words, ranges, resolver(), limit))
         except ValueError as error:  # tantivy's only exception
             logger.info("the text index is damaged and made again: %s", error)
             self._forget()
             found = None
         if found is None:
-            found = {e.event_id: e for e in resolver.all_events()}
+            found = {event.event_id: event for event in resolver().all_events()}
         ranked = sorted(found.values(), key=lambda e: (-_score(e, words), e.source_id, e.start_s, e.event_id))
         return ranked[:limit]
 
@@ -85,9 +94,10 @@ class Search:
         index = self._index
         if index is None:
             return None
-        tail = self._tail(index, ranges)
-        if sum(self._files.row_count(file.path) for file in tail) > SCAN_ROWS and self._update(index):
-            tail = self._tail(index, ranges)
+        tail = self._unknown(index.refresh(), ranges)
+        rows = sum(pq.read_metadata(file.path).num_rows for file in tail[: self._scan_rows + 1])
+        if (rows > self._scan_rows or len(tail) > self._scan_rows) and self._update(index):
+            tail = self._unknown(index.refresh(), ranges)
         found: dict[str, LoggedEvent] = {}
         for hit in self._scan(tail, words):
             found.update((event.event_id, event) for event in resolver.events_at(hit))
@@ -102,50 +112,52 @@ class Search:
             discard(self._index.folder)
         self._index, self._opened = None, False
 
-    def _files_of(self, source_ids: Iterable[str]) -> list[_File]:
-        """Returns the log's files of these sources, on both axes."""
+    def _unknown(self, known: Set[str], source_ids: Iterable[str]) -> list[_File]:
+        """Returns the files of these sources whose rows the index does not know yet."""
         found = []
-        for source_id in source_ids:
-            for wall in self._files.axes(source_id):
-                span = self._files.span(source_id, wall=wall) or (0, 0)
-                for path in self._files.paths(source_id, *span, wall=wall):
-                    found.append(_File(source_id=source_id, wall=wall, path=path))
+        for folder, wall in self._folders(source_ids):
+            if all(file.name in known for file in folder.files):
+                continue
+            for path in visible(folder, folder.lo_us, folder.hi_us):
+                if path.name not in known and not (replaced(path) and replaced(path) <= known):
+                    found.append(_File(path=path, wall=wall))
         return found
 
-    def _tail(self, index: TextIndex, ranges: Iterable[str]) -> list[_File]:
-        """Returns the files that the index does not know yet."""
-        known = index.refresh()
-        return [file for file in self._files_of(ranges) if not _knows(known, file.path)]
+    def _folders(self, source_ids: Iterable[str]) -> Iterator[tuple[Folder, bool]]:
+        """Yields the folders of these sources, and whether their axis is the clock."""
+        for source_id in source_ids:
+            for wall in (False, True):
+                for folder in self._files.folders(source_id, wall=wall):
+                    yield folder, wall
 
     def _scan(self, tail: Iterable[_File], words: Collection[str]) -> Iterator[Hit]:
         """Yields where the unindexed parts lie that hold any of the words."""
         for file in tail:
-            for part in self._files.parts(file.path, wall=file.wall):
-                if not set(words).isdisjoint(text_words(event_text(part))):
-                    begin_us, end_us = place(part, wall=file.wall)
+            for part in read_texts(file.path, wall=file.wall):
+                if not set(words).isdisjoint(text_words(part.text)):
                     yield Hit(
-                        source_id=file.source_id,
+                        source_id=part.source_id,
                         session=part.session,
-                        wall=file.wall,
-                        begin_us=begin_us,
-                        end_us=end_us,
+                        wall=part.wall,
+                        begin_us=part.begin_us,
+                        end_us=part.end_us,
                     )
 
     def _update(self, index: TextIndex) -> bool:
         """Brings the index up to date with the whole log; False when another process is doing that."""
         known = index.refresh()
-        listed = self._files_of(self._files.source_ids())
-        missing = [file for file in listed if file.path.name not in known]
-        return index.update(self._fresh(missing, known), known - {file.path.name for file in listed})
+        source_ids = self._files.source_ids()
+        listed = {file.name for folder, _ in self._folders(source_ids) for file in folder.files}
+        return index.update(self._fresh(self._unknown(known, source_ids), known), known - listed)
 
     def _fresh(self, missing: Iterable[_File], known: Set[str]) -> Iterator[Fresh]:
         for file in missing:
             try:
-                parts = () if _knows(known, file.path) else self._files.parts(file.path, wall=file.wall)
+                parts = read_texts(file.path, wall=file.wall)
+                in_part = not known.isdisjoint(replaced(file.path))
             except FileNotFoundError:  # merged meanwhile: the merged file is the next one's work
                 continue
-            in_part = not known.isdisjoint(replaced(file.path))
-            yield Fresh(name=file.path.name, wall=file.wall, parts=parts, known_in_part=in_part)
+            yield Fresh(name=file.path.name, parts=parts, known_in_part=in_part)
 
 
 class _Resolver:
@@ -192,11 +204,6 @@ class _Resolver:
 
     def _wants(self, event: LoggedEvent) -> bool:
         return (not self._kinds or event.kind in self._kinds) and holds(event_text(event), self._words)
-
-
-def _knows(known: Set[str], path: Path) -> bool:
-    """Whether the index knows a file, or every file that it replaces."""
-    return path.name in known or (bool(replaced(path)) and replaced(path) <= known)
 
 
 def _score(event: LoggedEvent, words: Iterable[str]) -> float:

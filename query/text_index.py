@@ -18,9 +18,8 @@ from typing import Any
 import tantivy
 
 from operators.identity import short_hash
-from operators.stitch import LoggedEvent
-from query.rows import place
-from query.words import event_text, text_words
+from query.texts import PartText
+from query.words import text_words
 from sinks.layout import FORMAT_FILE
 
 INDEX_VERSION = 1  # part of the folder's name: a program with other fields or words makes its own
@@ -46,8 +45,7 @@ class Fresh:
     """A log file that the index does not know: its parts, and whether some of them may be in it already."""
 
     name: str
-    wall: bool
-    parts: Iterable[LoggedEvent]
+    parts: Iterable[PartText]
     known_in_part: bool
 
 
@@ -114,10 +112,9 @@ class TextIndex:
             return False
         for file in fresh:
             for part in file.parts:
-                row = f"{part.event_id}-{part.attempt}"
                 if file.known_in_part:
-                    writer.delete_documents_by_term("row", row)
-                writer.add_document(_document(part, row, wall=file.wall))
+                    writer.delete_documents_by_term("row", part.row)
+                writer.add_document(_document(part))
             writer.add_document(tantivy.Document(file=file.name))
         for name in gone:
             writer.delete_documents_by_term("file", name)
@@ -144,13 +141,8 @@ class TextIndex:
         while page := self._searcher.search(query, PAGE, count=False, offset=offset).hits:
             for _, address in page:
                 held: dict[str, list[Any]] = self._searcher.doc(address).to_dict()
-                yield Hit(
-                    source_id=held["source"][0],
-                    session=held["session"][0],
-                    wall=held["wall"][0],
-                    begin_us=held["begin_us"][0],
-                    end_us=held["end_us"][0],
-                )
+                values = {name: held[name][0] for name in ("session", "wall", "begin_us", "end_us")}
+                yield Hit(source_id=held["source"][0], **values)
             offset += PAGE
 
     def _word(self, word: str) -> tantivy.Query:
@@ -177,15 +169,14 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def _document(part: LoggedEvent, row: str, *, wall: bool) -> tantivy.Document:
-    begin_us, end_us = place(part, wall=wall)
+def _document(part: PartText) -> tantivy.Document:
     return tantivy.Document(
-        words=" ".join(text_words(event_text(part))),
-        row=row,
+        words=" ".join(text_words(part.text)),
+        row=part.row,
         source=part.source_id,
         session=part.session,
-        wall=wall,
-        begin_us=begin_us,
-        end_us=end_us,
-        open=part.open_start or part.open_end,
+        wall=part.wall,
+        begin_us=part.begin_us,
+        end_us=part.end_us,
+        open=part.open,
     )

@@ -56,10 +56,15 @@ def query_words(text: str) -> list[str]:
     return list(dict.fromkeys(words))
 
 
+def searchable(description: str, visible_text: str, attributes: str) -> str:
+    """Returns what an event is found by: what was seen, the text in the picture, the attributes' values."""
+    values = _values(json.loads(attributes)) if attributes != "{}" else ()
+    return "\n".join(text for text in (description, visible_text, *values) if text)
+
+
 def event_text(event: LoggedEvent) -> str:
-    """Returns what an event is found by: description, text in the picture and the attributes' values."""
-    held = event.description, event.visible_text, *_values(json.loads(event.attributes))
-    return "\n".join(text for text in held if text)
+    """Returns what a joined event is found by."""
+    return searchable(event.description, event.visible_text, event.attributes)
 
 
 def holds(text: str, words: Iterable[str]) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,25 +94,27 @@ def test_a_path_that_is_no_file_is_refused_in_one_sentence(tmp_path: Path) -> No
     assert refusal(Path("a\0b.mp4")).startswith("'a\\x00b.mp4' is no valid file name")
 
 
-def test_an_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:
-    path = drawn.write(tmp_path / "locked.mp4", range(0, 400, 40))
-    path.chmod(0)
-    probe_as_nobody = (
-        "import os, sys\n"
-        "from operators.errors import NotVideoError\n"
-        "from operators.probe import probe\n"
-        "import operators.probe, av\n"
-        "os.getuid() or os.setuid(65534)\n"
-        "try: probe(sys.argv[1])\n"
-        "except NotVideoError as error: sys.stdout.write(str(error))\n"
-    )
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == path.owner() and folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o111)
-    said = subprocess.run(
-        [sys.executable, "-c", probe_as_nobody, str(path)], capture_output=True, text=True, check=True
-    )
-    assert said.stdout == "locked.mp4 cannot be read: Permission denied; check its permissions"
+PROBE_AS_NOBODY = """
+import os, sys
+from operators.errors import NotVideoError
+from operators.probe import probe
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    probe(sys.argv[1])
+except NotVideoError as error:
+    sys.stdout.write(str(error))
+"""
+
+
+def test_an_unreadable_file_is_refused_with_the_reason() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = drawn.write(Path(folder, "locked.mp4"), range(0, 400, 40))
+        path.chmod(0)
+        command = [sys.executable, "-c", PROBE_AS_NOBODY, str(path)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == "locked.mp4 cannot be read: Permission denied; check its permissions"
 
 
 @pytest.mark.parametrize(
@@ -132,11 +135,13 @@ def test_files_that_name_other_files_do_not_open_them(
     assert said in refusal(tmp_path / name)
 
 
-def test_the_name_of_a_file_is_never_read_as_a_protocol(tmp_path: Path) -> None:
+def test_the_name_of_a_file_is_never_read_as_a_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = drawn.write(tmp_path / "plain.mp4", range(0, 400, 40))
     odd = path.rename(tmp_path / "concat:a|b.mp4")
     assert probe(odd).codec == "h264"
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     assert probe("concat:a|b.mp4").width == drawn.WIDTH
 
 

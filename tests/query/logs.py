@@ -1,4 +1,4 @@
-"""Writes small logs for the tests of the read side, through the writer's own row and file makers, without fsync."""
+"""Writes small logs for tests of the read side with the writer's own row and file makers, without fsync."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from operators.core import Event, Outcome
 from operators.stitch import LoggedEvent, stitch
 from query.log import open_log
-from query.rows import part
+from query.rows import instant_us, part
 from sinks.layout import day_folders, live_files
 from sinks.registry import Registry
 from tests.query.logs import T0, Commit, clip, event, register, write
@@ -62,7 +62,7 @@ class Naive:
         naive = cls(coverage, [], wall)
         if wall:
             parts = [p for p in parts if naive._counts(p, newest)]
-        return cls(coverage, stitch(part(p) for p in parts), wall)
+        return cls(coverage, stitch(as_part(p) for p in parts), wall)
 
     def place(self, row: dict[str, Any] | LoggedEvent) -> tuple[float, float]:
         get = row.__getitem__ if isinstance(row, dict) else lambda name: getattr(row, name)
@@ -100,6 +100,13 @@ class Naive:
         return ids(covering), sorted(ids(nearest)), sorted(ids(coming))
 
 
+def as_part(row: dict[str, Any]) -> LoggedEvent:
+    clock = {
+        name: None if row[name] is None else instant_us(row[name]) for name in ("start_time", "end_time")
+    }
+    return part(row | clock)
+
+
 def seconds(time: datetime) -> float:
     return (time - T0).total_seconds()
 
@@ -114,7 +121,7 @@ def ids(events: Iterable[LoggedEvent]) -> list[str]:
 
 
 def events_of(rng: Random, start_s: float, end_s: float, *, sticky: bool) -> tuple[Event, ...]:
-    """Up to three events on half seconds inside a clip; a `sticky` clip also holds one that goes on and on."""
+    """Up to three events on half seconds inside a clip; a `sticky` one also holds an event that goes on."""
     found = []
     if sticky:
         found.append(event(start_s, end_s, "rain", open_start=True, open_end=True, join_key="gate"))
@@ -137,7 +144,7 @@ def events_of(rng: Random, start_s: float, end_s: float, *, sticky: bool) -> tup
 
 
 def commits_of(rng: Random, *, wall: bool) -> list[Commit]:
-    """Commits of one or two runs on grids of their own, with holes, failures and second attempts, in any order."""
+    """Commits of one or two runs on grids of their own: holes, failures, second attempts, in any order."""
     found = []
     for run_id in RUNS[: rng.randint(1, 2)]:
         step = GRIDS[run_id]
