@@ -59,9 +59,9 @@ def _victim(processes: list[Process], root: int, kind: str, rng: random.Random) 
 def disturbed(
     line: list[str], rng: random.Random, *, length_s: float, most: int
 ) -> tuple[Counter[str], dict[tuple[int, str], Process]]:
-    """Runs `line` to the end with up to `most` kills at random moments, running it again when it was the victim.
+    """Runs `line` to the end with up to `most` kills at random moments, again when it was the victim itself.
 
-    Returns how many of each kind of process were killed, and every process that was seen. Raises AssertionError
+    Returns how many of each kind were killed, and every process that was seen. Raises AssertionError
     when the command does not end, or ends with an error of its own.
     """
     killed: Counter[str] = Counter()

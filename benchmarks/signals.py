@@ -1,8 +1,7 @@
-"""Video seconds that signals and builtin describer take on per CPU second, decoding left out, with and without
-text.
+"""Video seconds that signals and builtin describer take on per CPU second, with and without reading text.
 
-Each way runs in turns over the same decoded pictures and sounds; CPU time is that of the measuring thread inside
-the meter and the describer alone. The medians go to `results/signals.json`.
+Decoding is left out: CPU time is that of the measuring thread inside the meter and the describer alone. The
+ways take turns; the medians go to `results/signals.json`.
 
     python -m benchmarks.signals SCREEN_RECORDING [--runs 3]
 """
@@ -48,7 +47,7 @@ class Stopwatch:
 
 
 def speed(path: Path, size: tuple[int, int] | None, *, text: bool) -> float:
-    """Returns video seconds per CPU second for a file, its pictures scaled to `size` (width, height) first."""
+    """Returns video seconds per CPU second for a file, its pictures first scaled to `size` (w, h)."""
     watch, describer = Stopwatch(), BuiltinDescriber(BuiltinSettings(text=text))
     describer.setup()
     meter = SignalMeter(keep_stills=text)

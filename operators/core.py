@@ -83,15 +83,15 @@ class Still:
     """A larger gray JPEG kept for reading text, with what changed since the still before it.
 
     `changed` is bool [rows, cols], the cells of the picture that differ from it (all, where there is none);
-    `began_ago_s` and `settled_ago_s` are float32 [rows, cols], how long before `pts_s` each of them began to differ
-    and took its present look (0 elsewhere). Whoever reads stills without history begins at a `key` still.
+    `began_ago_s` and `settled_ago_s` are float64 [rows, cols], how long before `pts_s` each of them began to
+    differ and took its present look (0 elsewhere). Who reads stills without history begins at a `key` still.
     """
 
     pts_s: float
     jpeg: bytes
     changed: npt.NDArray[np.bool_]
-    began_ago_s: F32
-    settled_ago_s: F32
+    began_ago_s: F64
+    settled_ago_s: F64
     key: bool = False
 
 

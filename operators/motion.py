@@ -206,6 +206,8 @@ def _judged(samples: Series, first: int, last: int) -> Iterator[Episode]:
     sure = (large and (long or travel >= _TRAVEL)) or (long and travel >= _TRAVEL)
     first = _traced(samples, first)
     began = first > 0 and not bool(samples.fresh[max(0, first - 2) : first + 1].any())
+    if first > 0 and samples.fresh[first - 1]:  # it was under way when the shot began
+        first -= 1
     yield Episode(first=first, last=last, sure=sure, whole=float(wide[active].mean()) >= 0.5, began=began)
 
 

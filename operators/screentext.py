@@ -25,7 +25,7 @@ def text_events(clip: Clip, reader: TextReader, settings: LineSettings | None = 
     stills = _chain(clip)
     if not stills:
         return []
-    follower = LineFollower(reader, settings or LineSettings())
+    follower = LineFollower(reader, from_s=clip.start_s, settings=settings or LineSettings())
     lines = follower.follow(stills)
     height, width = follower.shape
     return [

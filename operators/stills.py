@@ -131,7 +131,7 @@ class StillSampler:
             sample = _patched(self._kept, sample, around)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality]
         began, settled = (
-            np.where(changed, self._pts_s - times, 0.0).astype(np.float32)
+            np.where(changed, self._pts_s - times, 0.0)
             for times in (self._began_s, np.fmax(self._settled_s, self._began_s))
         )
         self._stills.append(

@@ -22,6 +22,7 @@ from operators.textplaces import (
     cells_of,
     covered,
     grown,
+    head,
     may_hold_text,
     places,
     same_row,
@@ -67,7 +68,7 @@ class LineSettings(BaseModel):
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Line:
-    """A line of text on screen in [start_s, end_s); `end_s` is infinite while it is there.
+    """A line of text on screen in [start_s, end_s), read at `read_s`; `end_s` is infinite while it is there.
 
     `box` is in pixels of the stills, `area` the wider place that is watched, `look` how that looked when read
     (uint8 [h, w]).
@@ -76,6 +77,7 @@ class Line:
     text: str
     box: Box
     score: float
+    read_s: float
     start_s: float
     end_s: float = math.inf
     area: Box
@@ -90,9 +92,13 @@ class _Picture:
 
 @dataclass(slots=True, eq=False)
 class LineFollower:
-    """Reads the stills of one stream in order; `lines` are those on screen, `gone` those that left."""
+    """Reads the stills of one stream in order; `lines` are those on screen, `gone` those that left.
+
+    A line has the longest text that it had since `from_s`: what it was before is only needed to know it.
+    """
 
     reader: TextReader
+    from_s: float = 0.0
     settings: LineSettings = field(default_factory=LineSettings)
     lines: list[Line] = field(default_factory=list)
     gone: list[Line] = field(default_factory=list)
@@ -203,8 +209,8 @@ class LineFollower:
         return box
 
     def _arrive(self, row: TextBox, touched: list[Line]) -> None:
-        """A row was read: one of the `touched` lines goes on, and is taken out of them, or a new one began."""
-        gray = self._recent[-1].gray
+        """A row was read: one of the `touched` lines goes on, and is taken from them, or a new one began."""
+        gray, now_s = self._recent[-1].gray, self._recent[-1].still.pts_s
         area = widened(row.box, gray.shape)
         look = crop(gray, area).copy()
         near = [old for old in touched if same_row(old.box, row.box) and same_line(old.text, row.text)]
@@ -212,12 +218,20 @@ class LineFollower:
         if near or moved:
             line = (near or moved)[0]
             touched.remove(line)
-            if len(row.text) > len(line.text):
-                line.text, line.score = row.text, row.score
+            if len(row.text) > len(line.text) or line.read_s < self.from_s:
+                line.text, line.score, line.read_s = row.text, row.score, now_s
             line.box, line.area, line.look = row.box, area, look
         else:
-            start_s = self._turned_s(area, settled=True)
-            line = Line(text=row.text, box=row.box, score=row.score, start_s=start_s, area=area, look=look)
+            start_s = self._turned_s(head(row.box), settled=True)  # the first letters: the rest may be typed
+            line = Line(
+                text=row.text,
+                box=row.box,
+                score=row.score,
+                read_s=now_s,
+                start_s=start_s,
+                area=area,
+                look=look,
+            )
         self.lines.append(line)
 
     def _turned_s(self, area: Box, *, settled: bool) -> float:

@@ -87,6 +87,12 @@ def widened(box: Box, shape: tuple[int, ...]) -> Box:
     return max(0, x0 - (y1 - y0)), y0, min(shape[1], x1 + (y1 - y0)), y1
 
 
+def head(box: Box) -> Box:
+    """Returns the beginning of a line: the part of `box` that is twice as wide as high."""
+    x0, y0, x1, y1 = box
+    return x0, y0, min(x1, x0 + 2 * (y1 - y0)), y1
+
+
 def covered(box: Box, other: Box) -> float:
     """Returns the share of `box` that `other` covers."""
     width = min(box[2], other[2]) - max(box[0], other[0])

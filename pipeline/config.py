@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from operators.builtin import BuiltinSettings
-from operators.gate import GateSettings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -22,8 +20,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from operators.builtin import BuiltinSettings
 from operators.clips import ClipSettings
 from operators.errors import ConfigError
+from operators.gate import GateSettings
 from operators.probe import DecodeLimits
 
 
@@ -114,7 +114,7 @@ class Settings(BaseModel):
 def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
     """Returns the settings: `overrides` (dotted names) win over the environment, that over the YAML file.
 
-    Raises ConfigError with one sentence for a missing file, bad YAML, an unknown name or a value out of range.
+    Raises ConfigError with one sentence: a missing file, bad YAML, an unknown name, a value out of range.
     """
     raw = {} if path is None else _read(path)
 

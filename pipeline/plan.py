@@ -60,8 +60,8 @@ class FilePlan:
 
     @property
     def needed_from_s(self) -> float:
-        """Media seconds of the first clip that the missing ones depend on: the gate compares with the last that
-        passed, however long ago that was."""
+        """Media seconds of the first clip that the missing ones depend on: the gate compares with the last
+        that passed, however long ago that was."""
         missing_s = self.missing_from_s
         passed = [
             state.start_s

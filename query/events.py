@@ -14,7 +14,7 @@ from query.moment import find_moment
 from query.rows import SECOND_US, Lane, place
 from query.view import View
 
-CHUNK_US = 3600 * SECOND_US  # an hour of a camera is 360 clips: enough to read in one go, little to hold
+CHUNK_US = 6 * 3600 * SECOND_US  # 2160 clips of a camera: little to hold, and as far as a join may reach
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,37 +20,58 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from operators.errors import LogError
+from operators.stitch import LoggedEvent
 from query.listing import MS_US, Folder, FolderMemory, list_folder, visible
-from query.rows import COLUMNS, SECOND_US, Lane
+from query.rows import COLUMNS, SECOND_US, CoverageRow, Lane, record
 from sinks.layout import day_folders
 from sinks.schema import MEDIA_DAY
 
 T = TypeVar("T")
 
-ROWS_BUDGET = 400_000  # decoded rows to remember: about 200 MB of an ordinary log
+ROWS_BUDGET = 100_000  # decoded rows to remember: about 100 MB, were every one of them asked for
 TRIES = 100  # races lost against compaction before it must be a fault
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Rows:
-    """A decoded row group: `table` [N rows], and where each row's clip lies on the axis, int64 [N]."""
+Row = CoverageRow | LoggedEvent
 
-    table: pa.Table
-    clip_lo_us: npt.NDArray[np.int64]
-    clip_hi_us: npt.NDArray[np.int64]
+
+class Rows:
+    """A decoded row group of N rows; makes records of them when they are asked for, once.
+
+    `clip_lo_us` and `clip_hi_us` say where each row's clip lies on the axis, int64 [N].
+    """
+
+    def __init__(self, table: pa.Table, *, wall: bool) -> None:
+        for name in ("start_time", "end_time"):  # as integers: Arrow takes 40 us to make one aware datetime
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, pc.cast(table[name], pa.int64()))
+        self.clip_lo_us = _as_us(table["clip_start_s"])
+        self.clip_hi_us = _as_us(table["clip_end_s"])
+        if wall:
+            shift_us = table["start_time"].to_numpy() - _as_us(table["start_s"])
+            self.clip_lo_us, self.clip_hi_us = self.clip_lo_us + shift_us, self.clip_hi_us + shift_us
+        self._table = table
+        self._wall = wall
+        self._records: list[Row | None] = [None] * len(table)
+
+    def __len__(self) -> int:
+        return len(self._records)
 
     def overlapping(self, lo_us: int, hi_us: int) -> npt.NDArray[np.bool_]:
         """Returns which rows' clips overlap [lo_us, hi_us), bool [N]."""
         return (self.clip_lo_us < hi_us) & (self.clip_hi_us > lo_us)
 
-    def pick(self, wanted: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+    def pick(self, wanted: npt.NDArray[np.bool_]) -> list[Row]:
         """Returns the wanted rows. They lie together, so a slice is faster than picking them one by one."""
         where = np.flatnonzero(wanted)
         if not len(where):
             return []
         first, last = int(where[0]), int(where[-1]) + 1
-        rows = self.table.slice(first, last - first).to_pylist()
-        return [row for row, keep in zip(rows, wanted[first:last].tolist(), strict=True) if keep]
+        if None in self._records[first:last]:
+            rows = self._table.slice(first, last - first).to_pylist()
+            self._records[first:last] = [record(row, wall=self._wall) for row in rows]
+        kept = zip(self._records[first:last], wanted[first:last].tolist(), strict=True)
+        return [row for row, keep in kept if keep and row is not None]
 
 
 class LogFiles:
@@ -116,14 +136,14 @@ class LogFiles:
         starts = (f.start_ms * MS_US for folder in folders for f in folder.files if f.end_ms * MS_US > us)
         return max(min(starts, default=us), us)
 
-    def read(self, lane: Lane, lo_us: int, hi_us: int) -> list[dict[str, Any]]:
+    def read(self, lane: Lane, lo_us: int, hi_us: int) -> list[Row]:
         """Returns the rows of the clips that overlap [lo_us, hi_us), of every run.
 
         Every attempt of such a clip is there, also one that ended before `lo_us`: attempts start together.
         Clips that only overlap what lies between that start and `lo_us` may come along.
         """
 
-        def pick() -> list[dict[str, Any]]:
+        def pick() -> list[Row]:
             first_us = lo_us
             for rows in self._near(lane, lo_us, hi_us):
                 near = rows.clip_lo_us[rows.overlapping(lo_us, hi_us)]
@@ -132,7 +152,7 @@ class LogFiles:
             return [row for rows in groups for row in rows.pick(rows.overlapping(first_us, hi_us))]
 
         picked = self.retry(pick)
-        return picked if lane.session is None else [row for row in picked if row["session"] == lane.session]
+        return picked if lane.session is None else [row for row in picked if row.session == lane.session]
 
     def retry(self, read: Callable[[], T]) -> T:
         """Returns `read()`; again when it raises FileNotFoundError, for a file that was merged away."""
@@ -156,11 +176,11 @@ class LogFiles:
         rows = self._decoded.pop((path, stamp, group), None)
         if rows is None:
             rows = _decode(path, stamp, group, wall=wall)
-            self._decoded_rows += len(rows.clip_lo_us)
+            self._decoded_rows += len(rows)
         self._decoded[path, stamp, group] = rows
         while self._decoded_rows > ROWS_BUDGET and len(self._decoded) > 1:
             _, oldest = self._decoded.popitem(last=False)
-            self._decoded_rows -= len(oldest.clip_lo_us)
+            self._decoded_rows -= len(oldest)
         return rows
 
 
@@ -177,19 +197,11 @@ def _metadata(path: Path, _: int) -> pq.FileMetaData:
 def _decode(path: Path, stamp: int, group: int, *, wall: bool) -> Rows:
     try:
         file = pq.ParquetFile(path, metadata=_metadata(path, stamp))
-        table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
+        return Rows(file.read_row_group(group, columns=list(COLUMNS), use_threads=False), wall=wall)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
         raise LogError(f"cannot read {path}: {error}; restore it from a copy or remove it") from error
-    for name in ("start_time", "end_time"):  # as integers: Arrow takes 40 us to make one aware datetime
-        table = table.set_column(table.schema.get_field_index(name), name, pc.cast(table[name], pa.int64()))
-    clip_lo_us = _as_us(table["clip_start_s"])
-    clip_hi_us = _as_us(table["clip_end_s"])
-    if wall:
-        shift_us = table["start_time"].to_numpy() - _as_us(table["start_s"])
-        clip_lo_us, clip_hi_us = clip_lo_us + shift_us, clip_hi_us + shift_us
-    return Rows(table=table, clip_lo_us=clip_lo_us, clip_hi_us=clip_hi_us)
 
 
 def _as_us(seconds: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -6,30 +6,43 @@ newest run with a row there that is not failed or dropped. The newest run is the
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from operators.stitch import EDGE_TOLERANCE_S, FOLD_GAP_S, LoggedEvent, stitch
+from operators.stitch import LoggedEvent, stitch
 from query.catalog import Catalog
+from query.chains import chains, may_go_back, may_go_on
 from query.coverage import Ledger
 from query.files import LogFiles
-from query.rows import SECOND_US, CoverageRow, Lane, clip_place, coverage_row, is_event, part, place
+from query.rows import SECOND_US, CoverageRow, Lane, clip_place, place
 
 SLACK_US = 2 * SECOND_US  # clips that meet in media time may lie a little apart on a corrected wall clock
 FIRST_REACH_US = 60 * SECOND_US
+# A clock burnt into a picture is one event that never ends: its far end is not worth reading a month for.
+MAX_REACH_US = 6 * 3600 * SECOND_US
+LONGER = "longer"
 _EVER_US = 10**18
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Window:
-    """What counts of the clips that overlap [lo_us, hi_us): coverage rows, the ledger, parts of events."""
+    """What counts of the clips that overlap [lo_us, hi_us): coverage rows, parts of events, the ledger.
+
+    `admitted` are the rows that the ledger knows: clips that ended shortly before `lo_us` may be among them.
+    """
 
     lo_us: int
     hi_us: int
     coverage: tuple[CoverageRow, ...]
-    ledger: Ledger
     parts: tuple[LoggedEvent, ...]
+    admitted: tuple[CoverageRow, ...]
+    ranks: Mapping[str, int]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Which coverage row counts at each instant."""
+        return Ledger(self.admitted, self.ranks)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,49 +98,62 @@ class View:
 
     def window(self, lo_us: int, hi_us: int) -> Window:
         """Returns what counts of the clips that overlap [lo_us, hi_us)."""
-        wall = self.lane.wall
         rows = self._files.read(self.lane, lo_us, hi_us)
-        logged = [coverage_row(row, wall=wall) for row in rows if not is_event(row)]
-        kept = {(c.run_id, c.clip_id, c.attempt): c for c in _last_attempts(logged) if self.admits(c)}
-        near = {key for key, c in kept.items() if c.lo_us < hi_us and c.hi_us > lo_us}
-        several = len({(c.run_id, c.session) for c in kept.values()}) > 1
-        ledger = Ledger(kept.values(), self._catalog.ranks(self.lane, {c.run_id for c in kept.values()}))
-        parts = []
-        for row in rows:
-            key = (row["run_id"], row["clip_id"], row["attempt"])
-            if is_event(row) and key in near:
-                event = part(row)
-                if not several or _counts(event, kept[key], ledger, wall=wall):
-                    parts.append(event)
-        coverage = tuple(c for key, c in kept.items() if key in near)
-        return Window(lo_us=lo_us, hi_us=hi_us, coverage=coverage, ledger=ledger, parts=tuple(parts))
+        logged = _last_attempts([row for row in rows if isinstance(row, CoverageRow)])
+        admitted = [c for c in logged if self.admits(c)]
+        near = {_clip(c): c for c in admitted if c.lo_us < hi_us and c.hi_us > lo_us}
+        window = Window(
+            lo_us=lo_us,
+            hi_us=hi_us,
+            coverage=tuple(near.values()),
+            parts=tuple(row for row in rows if isinstance(row, LoggedEvent) and _clip(row) in near),
+            admitted=tuple(admitted),
+            ranks=self._catalog.ranks(self.lane, {c.run_id for c in admitted}),
+        )
+        if len({(c.run_id, c.session) for c in admitted}) < 2:
+            return window
+        wall = self.lane.wall
+        counting = (p for p in window.parts if _counts(p, near[_clip(p)], window.ledger, wall=wall))
+        return replace(window, parts=tuple(counting))
 
     def joined(self, lo_us: int, hi_us: int) -> Joined:
         """Returns the joined events that touch [lo_us, hi_us].
 
         An event may have begun many clips ago and go on for many: the window grows on the side where parts
-        that matter are still open, until the rest of the log cannot change them any more.
+        that matter are still open, until the rest of the log cannot change them, or by `MAX_REACH_US`. An
+        event that goes on beyond that ends there and carries the flag `longer`.
         """
         reach_lo_us = reach_hi_us = FIRST_REACH_US
+        far_lo_us, far_hi_us = lo_us - MAX_REACH_US, hi_us + MAX_REACH_US
         load_lo_us, load_hi_us = lo_us - SLACK_US, hi_us + SLACK_US
         while True:
             bounds = self.span() or (lo_us, hi_us)
             window = self.window(load_lo_us, load_hi_us)
-            exact_lo_us, exact_hi_us, events = _exact(window, bounds, wall=self.lane.wall)
+            exact_lo_us, exact_hi_us = _exact(window, bounds, wall=self.lane.wall)
+            if load_lo_us <= far_lo_us:
+                exact_lo_us = min(exact_lo_us, lo_us - 1)
+            if load_hi_us >= far_hi_us:
+                exact_hi_us = max(exact_hi_us, hi_us + 1)
             if exact_lo_us < lo_us and exact_hi_us > hi_us:
+                far = (load_lo_us <= far_lo_us, load_hi_us >= far_hi_us)
+                events = _stitched(window, far, wall=self.lane.wall)
                 return Joined(lo_us=exact_lo_us, hi_us=exact_hi_us, events=events, window=window)
             if exact_lo_us >= lo_us:
-                load_lo_us -= reach_lo_us
-                reach_lo_us *= 2
+                load_lo_us = max(load_lo_us - reach_lo_us, far_lo_us)
+                reach_lo_us *= 4
             if exact_hi_us <= hi_us:
-                load_hi_us += reach_hi_us
-                reach_hi_us *= 2
+                load_hi_us = min(load_hi_us + reach_hi_us, far_hi_us)
+                reach_hi_us *= 4
 
     def admits(self, row: CoverageRow) -> bool:
         """Whether a row is of the run that counts for its session, and its session counts."""
         if row.session in self._hidden and row.session != self.lane.session:
             return False
         return self.run_of(row.session) in (None, row.run_id)
+
+
+def _clip(row: CoverageRow | LoggedEvent) -> tuple[str, str, int]:
+    return row.run_id, row.clip_id, row.attempt
 
 
 def _last_attempts(rows: Sequence[CoverageRow]) -> list[CoverageRow]:
@@ -146,10 +172,8 @@ def _counts(event: LoggedEvent, clip: CoverageRow, ledger: Ledger, *, wall: bool
     return row is not None and (row.run_id, row.session) == (clip.run_id, clip.session)
 
 
-def _exact(
-    window: Window, bounds: tuple[int, int], *, wall: bool
-) -> tuple[int, int, tuple[LoggedEvent, ...]]:
-    """Stitches the window's parts; returns the open range for which that is final, and the events.
+def _exact(window: Window, bounds: tuple[int, int], *, wall: bool) -> tuple[int, int]:
+    """Returns the open range for which stitching the window's parts is final.
 
     Parts that may join something outside the window spoil the range of their whole chain.
     """
@@ -161,56 +185,15 @@ def _exact(
             exact_lo_us = max(exact_lo_us, *(place(p, wall=wall)[1] for p in chain))
         if any(may_go_on(p) and clip_place(p, wall=wall)[1] >= hi_us - SLACK_US for p in chain):
             exact_hi_us = min(exact_hi_us, *(place(p, wall=wall)[0] for p in chain))
-    return exact_lo_us, exact_hi_us, tuple(stitch(window.parts))
+    return exact_lo_us, exact_hi_us
 
 
-def may_go_back(p: LoggedEvent) -> bool:
-    """Whether stitching may join the part to one of the clip before."""
-    return p.open_start or (p.start_s < p.end_s and p.start_s - p.clip_start_s <= FOLD_GAP_S)
-
-
-def may_go_on(p: LoggedEvent) -> bool:
-    """Whether stitching may join the part to one of the clip after."""
-    return p.open_end or (p.start_s < p.end_s and p.clip_end_s - p.end_s <= FOLD_GAP_S)
-
-
-def chains(parts: Sequence[LoggedEvent]) -> list[list[LoggedEvent]]:
-    """Groups parts so that stitching never joins parts of two groups; a group may still be several events."""
-    leader = list(range(len(parts)))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
-    ending: dict[tuple[str, str, str, str, int], list[int]] = defaultdict(list)
-    for i, p in enumerate(parts):
-        if may_go_on(p):
-            ending[p.session, p.run_id, p.kind, p.describer, _edge(p.clip_end_s)].append(i)
-    for j, after in enumerate(parts):
-        if may_go_back(after):
-            group = (after.session, after.run_id, after.kind, after.describer)
-            edge = _edge(after.clip_start_s)
-            for i in (i for near in (edge - 1, edge, edge + 1) for i in ending.get((*group, near), ())):
-                if _may_join(parts[i], after):
-                    leader[find(j)] = find(i)
-    grouped: dict[int, list[LoggedEvent]] = defaultdict(list)
-    for i, p in enumerate(parts):
-        grouped[find(i)].append(p)
-    return list(grouped.values())
-
-
-def _edge(seconds: float) -> int:
-    return round(seconds / EDGE_TOLERANCE_S)
-
-
-def _may_join(before: LoggedEvent, after: LoggedEvent) -> bool:
-    """Parts join by their open ends; what only repeats folds, when it says the same or may yet come to."""
-    if before.open_end and after.open_start:
-        return True
-    if after.start_s - before.end_s > FOLD_GAP_S:
-        return False
-    if before.open_start or after.open_end:  # of a longer event, whose words are not known here
-        return True
-    return before.join_key == after.join_key
+def _stitched(window: Window, far: tuple[bool, bool], *, wall: bool) -> tuple[LoggedEvent, ...]:
+    """Joins the window's parts, sorted by place; events open at an edge as `far` as it goes are flagged."""
+    events = []
+    for event in stitch(window.parts):
+        lo_us, hi_us = clip_place(event, wall=wall)
+        before = far[0] and event.open_start and lo_us <= window.lo_us + SLACK_US
+        after = far[1] and event.open_end and hi_us >= window.hi_us - SLACK_US
+        events.append(replace(event, flags=(*event.flags, LONGER)) if before or after else event)
+    return tuple(sorted(events, key=lambda e: (*place(e, wall=wall), e.event_id)))

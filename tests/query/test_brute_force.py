@@ -204,7 +204,9 @@ def test_every_answer_is_that_of_a_reader_of_all_rows(seed: int, wall: bool, n: 
         def text(t: float) -> str:
             return (T0 + timedelta(seconds=t)).isoformat() if wall else str(t)
 
-        assert ids(log.events("gate")) == ids(naive.events)
+        listed = list(log.events("gate"))
+        assert ids(listed) == ids(naive.events)
+        assert [naive.place(e)[0] for e in listed] == sorted(naive.place(e)[0] for e in naive.events)
         for _ in range(10):
             t = rng.randint(0, 1000 if wall else 420) / 2
             answer = log.at("gate", text(t), n=n, now=NOW)
