@@ -24,10 +24,11 @@ from operators.core import U8, Clip, Cue, Signals, TimeSource
 from operators.identity import clip_id, shape_id
 from operators.pictures import Picture, Sound, to_rgb
 from operators.sizing import fit
+from operators.stills import FRESH_S
 
 SOUND_WAIT_S = 0.5  # pictures run ahead of their sound by less than this in well-made files
 TAIL_S = 0.5  # a last picture that reaches over the grid by no more makes no clip of its own
-WARM_UP_S, KEY_S = 1.0, 10.0  # signals look back half a second, and stills to the last multiple of ten
+WARM_UP_S = 1.0  # signals look back half a second
 
 
 class ClipSettings(BaseModel):
@@ -65,7 +66,7 @@ class ClipSettings(BaseModel):
 
     def decode_from_s(self, start_s: float) -> float:
         """Returns where to begin decoding so that the clip at `start_s` comes out as from the start."""
-        return max(0.0, (start_s - self.context_s) // KEY_S * KEY_S - WARM_UP_S)
+        return max(0.0, (start_s - self.context_s) // FRESH_S * FRESH_S - WARM_UP_S)
 
 
 class SignalMeter(Protocol):

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from operators.core import Clip, Event, Signals
-from operators.motion import Episode, Series, episodes, series
+from operators.episodes import Episode, episodes
+from operators.motion import Series, series
 from operators.paths import Crossing, Path, cell, crossings, path
 from operators.settled import settled_change
 

@@ -99,7 +99,7 @@ def _freezes(seen: Signals, cuts_s: Sequence[float]) -> Iterator[tuple[float, fl
     """
     for first, start_s, end_s in _spans(seen, seen.frozen & ~seen.black, from_shown=True):
         inside = seen.change[first + 1 : int(np.searchsorted(seen.pts_s, end_s))]
-        if end_s - start_s < _TAIL_S or float((inside <= _NO_CHANGE).mean()) < _MOSTLY:
+        if end_s - start_s < _TAIL_S or int((inside <= _NO_CHANGE).sum()) < _MOSTLY * len(inside):
             continue
         if first == 0:
             yield start_s, end_s, False

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from operators.core import F32
+from operators.episodes import Episode
 from operators.light import light_change
-from operators.motion import Episode, Series
+from operators.motion import Series
 
 _QUIET_S = 1.5  # rest before and after without which nothing is said about what stays
 _RESTLESS = 0.3  # share of samples in which something small may move; the middle picture does not show it

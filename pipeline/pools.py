@@ -9,22 +9,23 @@ from typing import Any
 
 
 class ActorPool:
-    """`slots_each` slots on each of `actors`, lent in turn so that work spreads evenly."""
+    """`slots_each` slots on each of `actors`."""
 
     def __init__(self, actors: Sequence[Any], *, slots_each: int) -> None:
         self.actors = tuple(actors)
-        self._free: asyncio.Queue[Any] = asyncio.Queue()
-        for _ in range(slots_each):
-            for actor in self.actors:
-                self._free.put_nowait(actor)
+        self._free = [actor for _ in range(slots_each) for actor in self.actors]
+        self._slots = asyncio.Semaphore(len(self._free))
 
-    async def acquire(self) -> Any:
-        """Waits for a free slot and returns its actor; give it back with `release`."""
-        return await self._free.get()
+    async def acquire(self, prefer: Any = None) -> Any:
+        """Waits for a free slot and returns its actor: `prefer` if it has one, as it remembers what it read."""
+        await self._slots.acquire()
+        self._free.remove(chosen := prefer if prefer in self._free else self._free[0])
+        return chosen
 
     def release(self, actor: Any) -> None:
         """Gives a slot back."""
-        self._free.put_nowait(actor)
+        self._free.append(actor)
+        self._slots.release()
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[Any]:

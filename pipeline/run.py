@@ -173,10 +173,11 @@ class Indexer:
             num_returns="streaming", _generator_backpressure_num_objects=_OBJECTS_READY
         ).remote(task)
         clips: set[asyncio.Task[None]] = set()
+        describer: Any = None
         try:
             async for fallback, clip_ref in _pairs(stream, decoder, self._settings.decode.stall_timeout_s):
                 self._progress.taken(plan, fallback.clip_id)
-                describer = await self._team.describers.acquire()
+                describer = await self._team.describers.acquire(prefer=describer)
                 clips.add(asyncio.create_task(self._clip(plan, fallback, clip_ref, describer, done, result)))
                 failed = [task for task in clips if task.done() and task.exception()]
                 if failed:

@@ -1,7 +1,7 @@
 """Knows which files make up the log now, and reads the rows of a time range from the few that can hold them.
 
 File names carry time ranges, so a question lists folders and opens only what can answer it. Listings are
-remembered while their folder's mtime stands still, decoded row groups within a budget; files never change.
+remembered while their folder's mtime stands still, decoded files within a budget; files never change.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +35,7 @@ Row = CoverageRow | LoggedEvent
 
 
 class Rows:
-    """A decoded row group of N rows; makes records of them when they are asked for, once.
+    """A decoded file of N rows; makes records of them when they are asked for, once.
 
     `clip_lo_us` and `clip_hi_us` say where each row's clip lies on the axis, int64 [N].
     """
@@ -82,7 +81,7 @@ class LogFiles:
         self._days: FolderMemory[list[Path]] = FolderMemory()
         self._folders: FolderMemory[Folder] = FolderMemory()
         self._listed: dict[tuple[str, bool], list[Folder]] = {}
-        self._decoded: OrderedDict[tuple[Path, int, int], Rows] = OrderedDict()
+        self._decoded: OrderedDict[tuple[Path, int], Rows] = OrderedDict()
         self._decoded_rows = 0
 
     def source_ids(self) -> list[str]:
@@ -164,40 +163,27 @@ class LogFiles:
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
 
     def _near(self, lane: Lane, lo_us: int, hi_us: int) -> list[Rows]:
-        """Returns each row group of the files that can touch the range."""
+        """Returns the rows of each file that can touch the range."""
         paths = self.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
-        return [rows for path in paths for rows in self._groups(path, wall=lane.wall)]
+        return [self._rows(path, wall=lane.wall) for path in paths]
 
-    def _groups(self, path: Path, *, wall: bool) -> list[Rows]:
-        stamp = _stamp(path)
-        return [self._group(path, stamp, i, wall=wall) for i in range(_metadata(path, stamp).num_row_groups)]
-
-    def _group(self, path: Path, stamp: int, group: int, *, wall: bool) -> Rows:
-        rows = self._decoded.pop((path, stamp, group), None)
+    def _rows(self, path: Path, *, wall: bool) -> Rows:
+        key = (path, os.stat(path).st_mtime_ns)  # a log that was made again may have files of the same names
+        rows = self._decoded.pop(key, None)
         if rows is None:
-            rows = _decode(path, stamp, group, wall=wall)
+            rows = _decode(path, wall=wall)
             self._decoded_rows += len(rows)
-        self._decoded[path, stamp, group] = rows
+        self._decoded[key] = rows
         while self._decoded_rows > ROWS_BUDGET and len(self._decoded) > 1:
             _, oldest = self._decoded.popitem(last=False)
             self._decoded_rows -= len(oldest)
         return rows
 
 
-def _stamp(path: Path) -> int:
-    """Tells a file from one of the same name in a log that was deleted and made again."""
-    return os.stat(path).st_mtime_ns
-
-
-@lru_cache(maxsize=1024)
-def _metadata(path: Path, _: int) -> pq.FileMetaData:
-    return pq.read_metadata(path)
-
-
-def _decode(path: Path, stamp: int, group: int, *, wall: bool) -> Rows:
+def _decode(path: Path, *, wall: bool) -> Rows:
     try:
-        file = pq.ParquetFile(path, metadata=_metadata(path, stamp))
-        return Rows(file.read_row_group(group, columns=list(COLUMNS), use_threads=False), wall=wall)
+        with pa.OSFile(str(path)) as file:  # opened so because resolving a path's file system takes a while
+            return Rows(pq.ParquetFile(file).read(columns=list(COLUMNS), use_threads=False), wall=wall)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:

@@ -37,7 +37,8 @@ class PartText:
 def read_texts(path: Path, *, wall: bool) -> list[PartText]:
     """Returns the texts of all parts in a file, of any attempt. Raises FileNotFoundError when it is gone."""
     try:
-        table = pq.ParquetFile(path).read(columns=_COLUMNS, use_threads=False)
+        with pa.OSFile(str(path)) as file:
+            table = pq.ParquetFile(file).read(columns=_COLUMNS, use_threads=False)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:

@@ -61,6 +61,7 @@ HOMES: dict[str, set[str]] = {
         "operators/signals.py",
         "operators/stills.py",
         "operators/textlines.py",
+        "operators/textplaces.py",
     },
     "rapidocr": {"operators/ocr.py"},
     "ray": {"pipeline/cluster.py", "pipeline/run.py", "pipeline/team.py"},
