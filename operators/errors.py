@@ -1,16 +1,16 @@
 """The error tree: every message names its subject, the value that was wrong and the remedy.
 
-    SightlogError
-    ├── InputError            what the user pointed at cannot be used
-    │   ├── NotVideoError     it opens, or not, but holds no video that can be decoded
-    │   └── LimitError        it is video, but larger than the limits allow
-    ├── TimeFormatError       a time that cannot be read
-    ├── ConfigError           a setting that is unknown or out of range
-    ├── RecordError           a noun (Clip, Event, ...) that contradicts itself: a fault of ours
-    ├── DescribeError         a describer could not describe a clip
-    └── LogError              the event log cannot be read or written
-        ├── UnknownSourceError
-        └── LogBusyError      another process is writing to this log
+SightlogError
+├── InputError            what the user pointed at cannot be used
+│   ├── NotVideoError     it opens, or not, but holds no video that can be decoded
+│   └── LimitError        it is video, but larger than the limits allow
+├── TimeFormatError       a time that cannot be read
+├── ConfigError           a setting that is unknown or out of range
+├── RecordError           a noun (Clip, Event, ...) that contradicts itself: a fault of ours
+├── DescribeError         a describer could not describe a clip
+└── LogError              the event log cannot be read or written
+    ├── UnknownSourceError
+    └── LogBusyError      another process is writing to this log
 """
 
 from __future__ import annotations

@@ -109,7 +109,9 @@ def _freezes(seen: Signals, cuts_s: Sequence[float]) -> Iterator[tuple[float, fl
         if not lively or any(abs(at_s - start_s) < _MIN_SHOT_S for at_s in cuts_s):
             continue
         usual = float(np.median(seen.change[before]))
-        while seen.change[first] < _REFINED * usual:  # the encoder still improves the repeated picture
+        while (
+            first > 0 and seen.change[first] < _REFINED * usual
+        ):  # the encoder still improves the repeated picture
             first -= 1
         if seen.change[first] <= _ONSET * usual:
             yield float(seen.pts_s[first]), end_s, end_s - start_s >= _FREEZE_S
