@@ -54,7 +54,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	  { echo "sightlog needs Python 3.11 or newer; try: make PYTHON=python3.11" >&2; exit 2; }
 	@echo "installing into $(VENV) (once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@

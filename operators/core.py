@@ -1,7 +1,8 @@
 """The nouns that move between the parts, and the two contracts: operator and describer.
 
-Imports nothing of ours but the error tree. All records are frozen, keyword-only, check themselves when made and
-print shapes, never pixels. Seconds (`_s`) are media seconds unless a name says otherwise; ranges are half-open.
+Imports nothing of ours but the error tree. All records are frozen, keyword-only, check themselves when made
+and print shapes, never pixels. Seconds (`_s`) are media seconds unless a name says otherwise; ranges are
+half-open.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ F64 = npt.NDArray[np.float64]
 
 
 class Outcome(StrEnum):
-    """What became of a clip. Readers also compute `pending`, `expired` and `outside`, which are never stored."""
+    """What became of a clip. Readers also compute `pending`, `expired`, `outside`: never stored."""
 
     OK = "ok"
     QUIET = "quiet"
@@ -58,7 +59,7 @@ def _check_aware(owner: str, name: str, value: datetime | None) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
-    """One decoded picture: `image` is uint8 [H, W, 3] RGB with the rotation applied, `pts_s` media seconds."""
+    """One decoded picture: `image` is uint8 [H, W, 3] RGB, rotation applied; `pts_s` media seconds."""
 
     source_id: str
     session: str
@@ -106,13 +107,13 @@ _PER_TIME = {
 class Signals:
     """What every frame and the sound of [start_s, end_s) say cheaply.
 
-    Per decoded frame [N]: `pts_s`, `cut` (FFmpeg scdet score, 0-100; 0 where only the light changed), `change`
-    (mean absolute frame difference, 0-255), `luma` (mean, 0-255), `black` and `frozen` (bool: no visible change).
-    Per motion sample, about 5 Hz [M]: `motion_pts_s`, `motion` uint8 [M, 12, 16] (share of each cell that
-    changed since the sample before, 0-255), `sharp` uint8 [M, 12, 16] (share of each cell that changed by more
-    than 60 gray levels, as letters do), `thumbs` uint8 [M, 144, 192] (gray picture, stretched to that shape).
-    Per sound window, about 10 Hz [A]: `sound_pts_s`, `loudness_db` (RMS in dBFS; -120 is digital silence).
-    `stills`: the few larger pictures that reading text needs, at most one a second.
+    Per decoded frame [N]: `pts_s`, `cut` (FFmpeg scdet score, 0-100; 0 where only the light changed),
+    `change` (mean absolute frame difference, 0-255), `luma` (mean, 0-255), `black` and `frozen` (bool: no
+    visible change). Per motion sample, about 5 Hz [M]: `motion_pts_s`, `motion` uint8 [M, 12, 16] (share of
+    each cell that changed since the sample before, 0-255), `sharp` uint8 [M, 12, 16] (share of each cell that
+    changed by more than 60 gray levels, as letters do), `thumbs` uint8 [M, 144, 192] (gray picture, stretched
+    to that shape). Per sound window, about 10 Hz [A]: `sound_pts_s`, `loudness_db` (RMS in dBFS; -120 is
+    digital silence). `stills`: the few larger pictures that reading text needs, at most one a second.
     """
 
     start_s: float
@@ -182,11 +183,11 @@ class Clip:
     """Frames and signals of [start_s, end_s) of one session.
 
     `frames` is uint8 [T, H, W, 3] RGB, `pts_s` float64 [T] their exact times, increasing, possibly irregular.
-    `before` holds the signals of the up to 10 s before the clip (None at a session's start). `start_time` is the
-    aware UTC instant of `start_s`, or None when nobody knows it. `quiet` is the gate's verdict: no model needs to
-    look; `gate_score` and `gate_threshold` say why (None when the gate is off). `cues` are the subtitles that touch
-    the clip, with their own times (they may reach beyond it). `flags` are facts that each of the
-    clip's events and its coverage row carry: `splice`, `damaged`, `reencoded`...
+    `before` holds the signals of the up to 10 s before the clip (None at a session's start). `start_time` is
+    the aware UTC instant of `start_s`, or None when nobody knows it. `quiet` is the gate's verdict: no model
+    needs to look; `gate_score` and `gate_threshold` say why (None when the gate is off). `cues` are the
+    subtitles that touch the clip, with their own times (they may reach beyond it). `flags` are facts that
+    each of the clip's events and its coverage row carry: `splice`, `damaged`, `reencoded`...
     """
 
     clip_id: str
@@ -240,10 +241,11 @@ class Clip:
 class Event:
     """A part: something that was seen or heard inside one clip, [start_s, end_s) in media seconds.
 
-    `open_start`/`open_end` say that it touches that edge of its clip and may go on in the neighbour; readers join
-    such parts (`operators.stitch`). `attributes` is JSON text, an object. `confidence` is 0-1, or None when the
-    describer does not know. A moment without length has start_s == end_s. `join_key` is what tells simultaneous
-    events of one kind apart (the text on screen, the words spoken): parts join only when their keys agree.
+    `open_start`/`open_end` say that it touches that edge of its clip and may go on in the neighbour; readers
+    join such parts (`operators.stitch`). `attributes` is JSON text, an object. `confidence` is 0-1, or None
+    when the describer does not know. A moment without length has start_s == end_s. `join_key` is what tells
+    simultaneous events of one kind apart (the text on screen, the words spoken): parts join only when their
+    keys agree.
     """
 
     start_s: float
@@ -270,7 +272,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
-    """What became of [start_s, end_s): the ledger row that tells "nothing happened" from "nobody was looking"."""
+    """What became of [start_s, end_s): it tells "nothing happened" from "nobody was looking"."""
 
     source_id: str
     session: str
@@ -348,4 +350,4 @@ class Describer(Protocol):
         """Frees what setup acquired, also after a setup that failed half-way."""
 
     def settings(self) -> dict[str, Any]:
-        """Everything that changes what it writes: versions, prompt, thresholds. Part of the run's identity."""
+        """What changes its words: versions, prompt, thresholds. Part of the run's identity."""

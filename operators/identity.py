@@ -1,4 +1,4 @@
-"""Names that do not depend on when or where something was processed: ids of sources, clips, runs and events."""
+"""Ids of sources, clips, runs and events, which do not depend on when or where something was processed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_SLUG = 64
 
 
 def short_hash(*parts: object, length: int = 16) -> str:
-    """Returns the first `length` hex digits of SHA-256 over `parts`, each framed so that no two lists collide."""
+    """Returns the first `length` hex digits of SHA-256 over `parts`, framed so that no two lists collide."""
     digest = hashlib.sha256()
     for part in parts:
         raw = str(part).encode()
@@ -45,7 +45,7 @@ def shape_id(**settings: object) -> str:
 
 
 def run_id(settings: dict[str, Any]) -> str:
-    """Returns 12 hex digits over everything that changes content (describer, model, prompt, schema, sampling)."""
+    """Returns 12 hex digits over all that changes content (describer, prompt, schema, sampling)."""
     return short_hash(json.dumps(settings, sort_keys=True, default=str), length=12)
 
 

@@ -39,7 +39,7 @@ def motion_events(clip: Clip, seen: Signals, cuts_s: Sequence[float]) -> list[Ev
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Share:
-    """The active samples of an episode `before` the clip and `inside` it, and whether it reaches its edges."""
+    """The active samples of an episode `before` and `inside` the clip, and whether it reaches its edges."""
 
     before: NDArray[np.int64]
     inside: NDArray[np.int64]
@@ -109,7 +109,7 @@ def _attributes(
 ) -> str:
     """Returns the JSON attributes.
 
-    Those of a part that `continues` another overrule it when the two are joined: they leave out what is empty.
+    Those of a part that `continues` another overrule it when they are joined: they leave out what is empty.
     """
     found: dict[str, object] = {
         "enters": [c.edge for c in crossed if c.inwards],

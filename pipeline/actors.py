@@ -99,7 +99,7 @@ class Decoder:
                 source_id=task.source_id,
                 session=task.session,
                 settings=settings.clips,
-                meter=SignalMeter(),
+                meter=SignalMeter(keep_stills=settings.builtin.enabled and settings.builtin.text),
                 gate=QuietGate(settings.gate) if settings.gate.enabled else None,
                 start_time=task.start_time,
                 time_source=TimeSource.USER if task.start_time else TimeSource.NONE,

@@ -18,7 +18,7 @@ from operators.stitch import LoggedEvent
 from pipeline import config
 from pipeline.text import clock, one_line
 from query.at import AtAnswer
-from query.export import FORMATS, export_events
+from query.export import FORMATS
 from query.log import EventLog, open_log
 
 LogOption = Annotated[
@@ -29,6 +29,9 @@ RunOption = Annotated[str | None, typer.Option("--run", help="look at this run i
 ZoneOption = Annotated[
     str | None, typer.Option("--tz", help="zone of clock times without one, such as Europe/Berlin")
 ]
+FromOption = Annotated[str | None, typer.Option("--from", help="events that end after this time")]
+ToOption = Annotated[str | None, typer.Option("--to", help="events that begin before this time")]
+KindOption = Annotated[list[str] | None, typer.Option("--kind", help="only this kind; may be given again")]
 SourceArgument = Annotated[str, typer.Argument(help="which source: `sightlog sources` lists them")]
 
 
@@ -145,11 +148,9 @@ def around(
 def events(
     source: Annotated[str | None, typer.Argument(help="which source; all of them when left out")] = None,
     log: LogOption = None,
-    start: Annotated[str | None, typer.Option("--from", help="events that end after this time")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="events that begin before this time")] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="only this kind; may be given again")
-    ] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    kind: KindOption = None,
     text: Annotated[str | None, typer.Option("--text", help="only events that hold all these words")] = None,
     limit: Annotated[int | None, typer.Option(help="at most this many", min=1)] = None,
     raw: Annotated[bool, typer.Option("--raw", help="parts as they were logged, not joined")] = False,
@@ -176,14 +177,19 @@ def search(
     text: Annotated[str, typer.Argument(help="words; English by their stems, Chinese as written")],
     log: LogOption = None,
     source: Annotated[str | None, typer.Option("--source", help="only this source")] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="only this kind; may be given again")
-    ] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    kind: KindOption = None,
     limit: Annotated[int, typer.Option(help="at most this many", min=1, max=10_000)] = 20,
+    run: RunOption = None,
+    tz: ZoneOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Find events by their words, the best match first."""
-    _show(_open(log).search(text, source=source, kind=kind or None, limit=limit), json_output, source=True)
+    found = _open(log).search(
+        text, source=source, start=start, end=end, kind=kind or None, run=run, limit=limit, tz=_zone(tz)
+    )
+    _show(found, json_output, source=True)
 
 
 def _show(found: Iterable[LoggedEvent], json_output: bool, *, source: bool) -> None:
@@ -235,13 +241,16 @@ def export(
     format_: Annotated[str, typer.Option("--format", "-f", help=f"one of {', '.join(FORMATS)}")] = "jsonl",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="file to write; default: print")] = None,
     log: LogOption = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="only this kind; may be given again")
-    ] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    kind: KindOption = None,
     run: RunOption = None,
+    tz: ZoneOption = None,
 ) -> None:
     """Write a source's events as JSON lines, CSV, WebVTT, SRT or chapters."""
-    pieces = export_events(_open(log).events(source, kind=kind or None, run=run), format_)
+    pieces = _open(log).export(
+        source, format_, start=start, end=end, kind=kind or None, run=run, tz=_zone(tz)
+    )
     if out is None:
         for piece in pieces:
             typer.echo(piece, nl=False)

@@ -17,7 +17,7 @@ class ActorPool:
         self._slots = asyncio.Semaphore(len(self._free))
 
     async def acquire(self, prefer: Any = None) -> Any:
-        """Waits for a free slot and returns its actor: `prefer` if it has one, as it remembers what it read."""
+        """Waits for a free slot, returns its actor: `prefer` if it has one, as it remembers what it read."""
         await self._slots.acquire()
         self._free.remove(chosen := prefer if prefer in self._free else self._free[0])
         return chosen

@@ -23,8 +23,9 @@ def empty_signals(start_s: float = 0.0, end_s: float = 10.0) -> Signals:
         black=np.zeros(0, bool),
         frozen=np.zeros(0, bool),
         motion_pts_s=np.zeros(0),
-        motion=np.zeros((0, 9, 16), np.uint8),
-        thumbs=np.zeros((0, 126, 224), np.uint8),
+        motion=np.zeros((0, 12, 16), np.uint8),
+        sharp=np.zeros((0, 12, 16), np.uint8),
+        thumbs=np.zeros((0, 144, 192), np.uint8),
         sound_pts_s=np.zeros(0),
         loudness_db=none,
     )
