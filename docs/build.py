@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,45 @@ def configuration_markdown() -> str:
 
 
 def figures_markdown(results: Path) -> str:
-    """Returns the README's table of figures: every `headline` that a benchmark's JSON holds."""
-    lines = [MARK, "", "| measured | figure | against |", "|---|---|---|"]
-    for path in sorted(results.glob("*.json")):
-        record: dict[str, Any] = json.loads(path.read_text())
-        for row in record.get("headline", []):
-            lines.append(f"| {row['what']} | **{row['figure']}** | {row['against']} |")
-    return "\n".join(lines) + "\n"
+    """Returns the README's table of figures, a row for each that was measured."""
+    rows = [row for path in sorted(results.glob("*.json")) for row in _rows(json.loads(path.read_text()))]
+    return "\n".join([MARK, "", "| measured | figure | against |", "|---|---|---|", *rows]) + "\n"
+
+
+def _rows(r: dict[str, Any]) -> Iterator[str]:
+    """Yields the table rows of one benchmark's JSON."""
+    match r["benchmark"]:
+        case "decode":
+            what = f"exact 2 fps sampling of `{r['video']}`, CPU seconds"
+            yield f"| {what} | **{r['ratio_to_ffmpeg']:.2f}x** | the ffmpeg command line doing the same |"
+            yield f"| | **{r['cheaper_than_every_picture']:.2f}x** | PyAV converting every picture |"
+        case "signals":
+            speed = r["video_s_per_cpu_s"]
+            what = "signals and builtin describer, decoding excluded, video seconds per CPU second"
+            yield f"| {what} | **{speed['demo']:.1f}** | demo video, text read |"
+            yield f"| | **{speed['screen']:.1f}** | `{r['video']}` at 640x360, text read |"
+            yield f"| | **{speed['demo_without_text']:.0f}** | demo video, text not read |"
+        case "at":
+            ours, rival = r["sightlog"], r["duckdb_glob_of_the_folder"]
+            what = f"`at` over {r['rows']:,} rows in {r['files']:,} files, median"
+            ratio = rival["p50_ms"] / ours["p50_ms"]
+            yield f"| {what} | **{ours['p50_ms']:.1f} ms** | DuckDB told the folder: {ratio:.1f}x as long |"
+        case "end_to_end":
+            what = "whole pipeline over the real footage, Ray's start excluded"
+            share = 100 * r["share_of_plain_loop"]
+            yield f"| {what} | **{share:.0f} %** | a plain two-process decode-and-describe loop |"
+        case "kill":
+            killed = sum(r["killed"].values())
+            what = f"{r['rounds']} rounds of SIGKILL at random moments ({killed} kills)"
+            yield f"| {what} | **{r['differences']}** differences | an undisturbed run |"
+        case "soak":
+            flat = "flat" if r["flat"] else "growing"
+            what = f"memory of every process over a {r['hours']:g}-hour file"
+            yield f"| {what} | **{flat}** | its first minute |"
 
 
 def readme(text: str, figures: str) -> str:
-    """Returns README text with its figures replaced: from the mark to the next blank line after the table."""
+    """Returns README text with its figures replaced: from the mark to the next heading."""
     head, _, rest = text.partition(MARK)
     _, _, tail = rest.partition("\n\n## ")
     return f"{head}{figures}\n## {tail}"

@@ -18,3 +18,8 @@ def media() -> Path:
     if os.environ.get("REQUIRE_MEDIA") == "1":
         pytest.fail(f"REQUIRE_MEDIA=1 but {MEDIA} is absent")
     pytest.skip(f"real footage is absent: {MEDIA}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the slow tests first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
