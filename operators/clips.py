@@ -20,11 +20,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.core import U8, Clip, Cue, Signals, TimeSource
+from operators.core import FRESH_S, U8, Clip, Cue, Signals, TimeSource
 from operators.identity import clip_id, shape_id
 from operators.pictures import Picture, Sound, to_rgb
 from operators.sizing import fit
-from operators.stills import FRESH_S
 
 SOUND_WAIT_S = 0.5  # pictures run ahead of their sound by less than this in well-made files
 TAIL_S = 0.5  # a last picture that reaches over the grid by no more makes no clip of its own

@@ -19,6 +19,10 @@ import numpy.typing as npt
 
 from operators.errors import RecordError
 
+# Unchanged parts of stills are carried on since the last multiple of this many seconds. Longer saves little, and
+# is what decoding must go back when a run is taken up again.
+FRESH_S = 120.0
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 U8 = npt.NDArray[np.uint8]

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.core import U8, Still
+from operators.core import FRESH_S, U8, Still
 
 KEY_S = 10.0  # the signals that a clip comes with, its own and those of 10 s before, always hold a key still
-FRESH_S = 120.0  # longer saves little, and is what decoding must go back when a run is taken up again
 
 Mask = npt.NDArray[np.bool_]
 

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from operators.core import U8, Event
+from operators.core import FRESH_S, U8, Event
 from operators.ocr import TextReader
 from operators.screentext import text_events
-from operators.stills import FRESH_S
 from operators.textwords import is_text, same_line, text_key
 from tests.operators.written import INK, PAPER, clips_of, page, stills_of, stills_of_file, texts
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from operators.core import U8, Still
-from operators.stills import FRESH_S, StillSampler
+from operators.core import FRESH_S, U8, Still
+from operators.stills import StillSampler
 from tests.operators.written import frame_of, page, stills_of
 
 BLANK = page()
