@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from operators.errors import RecordError
 
-# Unchanged parts of stills are carried on since the last multiple of this many seconds. Longer saves little, and
-# is what decoding must go back when a run is taken up again.
+# Unchanged parts of stills are carried on since the last multiple of this many seconds. Longer saves little,
+# and is what decoding must go back when a run is taken up again.
 FRESH_S = 120.0
 
 In = TypeVar("In")
