@@ -38,10 +38,18 @@ print(count)
 EVERY = """
 import sys
 import av
+from PIL import Image
+from operators.sizing import fit
+due_s, count = 0.0, 0
 with av.open(sys.argv[1]) as container:
     stream = container.streams.video[0]
     stream.codec_context.thread_count = 1
-    print(sum(1 for frame in container.decode(stream) if frame.to_ndarray(format="rgb24") is not None))
+    for frame in container.decode(stream):
+        image = frame.to_ndarray(format="rgb24")
+        if frame.time >= due_s:
+            Image.fromarray(image).resize(fit(frame.width, frame.height, 200_704))
+            due_s, count = (frame.time * 2 // 1 + 1) / 2, count + 1
+print(count)
 """
 
 
