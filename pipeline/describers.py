@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from operators.builtin import BuiltinDescriber
-
 from operators.core import Describer
 from operators.identity import run_id
 from operators.subtitles import SubtitleDescriber
