@@ -23,6 +23,32 @@ from operators.errors import RecordError
 # and is what decoding must go back when a run is taken up again.
 FRESH_S = 120.0
 
+# what an event is to users: the fields of `--json`, in order; times as ISO 8601, attributes as an object
+EVENT_FIELDS = (
+    *(
+        "event_id",
+        "source_id",
+        "session",
+        "clip_id",
+        "start_s",
+        "end_s",
+        "start_time",
+        "end_time",
+        "time_source",
+    ),
+    *(
+        "time_error_s",
+        "kind",
+        "description",
+        "visible_text",
+        "attributes",
+        "confidence",
+        "flags",
+        "describer",
+    ),
+    *("run_id", "attempt"),
+)
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 U8 = npt.NDArray[np.uint8]

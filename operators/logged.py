@@ -7,33 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from operators.core import EVENT_FIELDS
 from operators.errors import RecordError
-
-# the public shape of an event, in its order; the first words of the `--json` contract
-JSON_FIELDS = (
-    *(
-        "event_id",
-        "source_id",
-        "session",
-        "clip_id",
-        "start_s",
-        "end_s",
-        "start_time",
-        "end_time",
-        "time_source",
-    ),
-    *(
-        "time_error_s",
-        "kind",
-        "description",
-        "visible_text",
-        "attributes",
-        "confidence",
-        "flags",
-        "describer",
-    ),
-    *("run_id", "attempt"),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +52,7 @@ class LoggedEvent:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the public JSON object: times as ISO 8601 in UTC, attributes as an object."""
-        shown = {name: getattr(self, name) for name in JSON_FIELDS}
+        shown = {name: getattr(self, name) for name in EVENT_FIELDS}
         shown["attributes"] = json.loads(self.attributes)
         for name in ("start_time", "end_time"):
             time: datetime | None = shown[name]

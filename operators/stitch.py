@@ -15,7 +15,7 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from operators.logged import JSON_FIELDS as JSON_FIELDS
+from operators.core import EVENT_FIELDS as EVENT_FIELDS
 from operators.logged import LoggedEvent as LoggedEvent
 
 EDGE_TOLERANCE_S = 0.001  # two clips are neighbours when one ends where the other starts, to the millisecond

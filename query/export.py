@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from operators.errors import ConfigError
-from operators.stitch import JSON_FIELDS, LoggedEvent
+from operators.stitch import EVENT_FIELDS, LoggedEvent
 from query.rows import instant_us, to_us
 
 MIN_CUE_US = 1_000_000  # a moment has no length; a cue needs one to be seen
@@ -51,11 +51,11 @@ def _jsonl(events: Iterable[LoggedEvent]) -> Iterator[str]:
 
 
 def _csv(events: Iterable[LoggedEvent]) -> Iterator[str]:
-    yield ",".join(JSON_FIELDS) + "\n"
+    yield ",".join(EVENT_FIELDS) + "\n"
     for event in events:
         shown = event.to_json()
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerow([_cell(shown[name]) for name in JSON_FIELDS])
+        csv.writer(buffer, lineterminator="\n").writerow([_cell(shown[name]) for name in EVENT_FIELDS])
         yield buffer.getvalue()
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from operators.core import EVENT_FIELDS as EVENT_FIELDS
 from operators.identity import short_hash
 
 SCHEMA_VERSION = 1
@@ -95,32 +96,6 @@ COLUMNS: tuple[tuple[str, pa.DataType, bool, str], ...] = (
 )
 
 SCHEMA = pa.schema([pa.field(name, type_, nullable=nullable) for name, type_, nullable, _ in COLUMNS])
-
-# what an event is to users: the fields of `--json`, in order; times as ISO 8601, attributes as an object
-EVENT_FIELDS = (
-    *(
-        "event_id",
-        "source_id",
-        "session",
-        "clip_id",
-        "start_s",
-        "end_s",
-        "start_time",
-        "end_time",
-        "time_source",
-    ),
-    *(
-        "time_error_s",
-        "kind",
-        "description",
-        "visible_text",
-        "attributes",
-        "confidence",
-        "flags",
-        "describer",
-    ),
-    *("run_id", "attempt"),
-)
 
 MEDIA_DAY = "media"
 _NAME = re.compile(r"^(?P<start>-?\d+)-(?P<end>-?\d+)-L(?P<level>\d)-(?P<key>[0-9a-f]{16})\.parquet$")
