@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.core import Clip, Event
+from operators.core import Clip, Findings
 from operators.motion import window
 from operators.movement import motion_events
 from operators.ocr import OcrSettings, TextReader
@@ -14,6 +14,7 @@ from operators.scene import find_cuts, scene_events
 from operators.screentext import text_events
 from operators.sound import sound_events
 from operators.textlines import LineSettings
+from operators.timeline import by_time
 
 VERSION = 1  # raised whenever the same clip would be described differently
 
@@ -48,7 +49,7 @@ class BuiltinDescriber:
         if self._settings.text:
             self._reader.setup()
 
-    async def describe(self, clip: Clip) -> tuple[Event, ...]:
+    async def describe(self, clip: Clip) -> Findings:
         """Returns the clip's events by time, each inside the clip."""
         seen = window(clip)
         cuts_s = find_cuts(seen)
@@ -59,7 +60,7 @@ class BuiltinDescriber:
         ]
         if self._settings.text:
             events += text_events(clip, self._reader, self._settings.lines)
-        return tuple(sorted(events, key=lambda e: (e.start_s, e.end_s, e.kind, e.description)))
+        return Findings(events=tuple(sorted(events, key=by_time)))
 
     def close(self) -> None:
         """Frees the text models; may be called twice."""

@@ -347,6 +347,26 @@ class Described:
                 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What one describer has to say of one clip: its events, and whether it could say all.
+
+    `outcome` is `ok`, `truncated` (these are the events before its answer broke off) or `invalid` (its answer
+    was not one); the last two need a `reason_code`, and `reason` holds one sentence or the raw answer.
+    """
+
+    events: tuple[Event, ...] = ()
+    outcome: Outcome = Outcome.OK
+    reason_code: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.outcome not in (Outcome.OK, Outcome.TRUNCATED, Outcome.INVALID):
+            raise RecordError(f"Findings: a describer cannot answer with outcome {self.outcome}")
+        if (self.outcome is Outcome.OK) == bool(self.reason_code):
+            raise RecordError(f"Findings: outcome {self.outcome} with reason_code {self.reason_code!r}")
+
+
 class Operator(ABC, Generic[In, Out]):
     """Turns a list of items into a list of items. Called in one process: setup, process*, flush, close."""
 
@@ -373,8 +393,11 @@ class Describer(Protocol):
     def setup(self) -> None:
         """Acquires weights, clients or sessions, in the worker; raises DescribeError with the remedy."""
 
-    async def describe(self, clip: Clip) -> tuple[Event, ...]:
-        """Returns the clip's events, each inside the clip; raises DescribeError when it cannot."""
+    async def describe(self, clip: Clip) -> Findings:
+        """Returns the clip's events in media seconds; raises DescribeError when it cannot look at all.
+
+        Called up to as often at once as the describer takes clips in flight.
+        """
 
     def close(self) -> None:
         """Frees what setup acquired, also after a setup that failed half-way."""

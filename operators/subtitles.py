@@ -15,7 +15,7 @@ from av.stream import Discard
 from av.subtitles.subtitle import AssSubtitle
 
 from operators.container import DecodeLimits, open_video
-from operators.core import Clip, Cue, Event
+from operators.core import Clip, Cue, Event, Findings
 from operators.errors import InputError, LimitError
 from operators.subtitle_text import MAX_CUES, clean_words, parse_cues
 
@@ -168,13 +168,10 @@ class SubtitleDescriber:
     def setup(self) -> None:
         """Needs nothing."""
 
-    async def describe(self, clip: Clip) -> tuple[Event, ...]:
+    async def describe(self, clip: Clip) -> Findings:
         """Returns one event per cue, cut to the clip and open where it goes on; in the cues' order."""
-        return tuple(
-            self._event(cue, clip)
-            for cue in clip.cues
-            if cue.start_s < clip.end_s and cue.end_s > clip.start_s
-        )
+        touching = [c for c in clip.cues if c.start_s < clip.end_s and c.end_s > clip.start_s]
+        return Findings(events=tuple(self._event(cue, clip) for cue in touching))
 
     def _event(self, cue: Cue, clip: Clip) -> Event:
         return Event(

@@ -16,6 +16,11 @@ def clean_text(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Cf", "Co"))
 
 
+def by_time(event: Event) -> tuple[float, float, str, str]:
+    """Returns the key that sorts events by time, the same on every run."""
+    return event.start_s, event.end_s, event.kind, event.description
+
+
 def place(events: Iterable[Event], clip: Clip) -> tuple[Event, ...]:
     """Returns `events` (media seconds) cut to [clip.start_s, clip.end_s], flagged `clamped` where that cut.
 
@@ -38,4 +43,4 @@ def place(events: Iterable[Event], clip: Clip) -> tuple[Event, ...]:
                 flags=tuple(sorted(flags)),
             )
         )
-    return tuple(sorted(placed, key=lambda e: (e.start_s, e.end_s, e.kind, e.description)))
+    return tuple(sorted(placed, key=by_time))

@@ -124,7 +124,7 @@ def footage(path: Path) -> tuple[Clip, ...]:
 
 def describe(clip: Clip) -> tuple[Event, ...]:
     """Returns what the builtin describer says of a clip, text on screen left out."""
-    return asyncio.run(BuiltinDescriber(BuiltinSettings(text=False)).describe(clip))
+    return asyncio.run(BuiltinDescriber(BuiltinSettings(text=False)).describe(clip)).events
 
 
 def told(clips: Sequence[Clip]) -> list[Event]:

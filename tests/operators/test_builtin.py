@@ -101,6 +101,6 @@ def test_settings_that_change_the_events_change_the_run() -> None:
 def test_without_text_no_model_is_loaded_and_close_may_be_called_twice() -> None:
     describer = BuiltinDescriber(BuiltinSettings(text=False))
     describer.setup()
-    assert asyncio.run(describer.describe(clip_of(empty(0.0, 10.0), None))) == ()
+    assert asyncio.run(describer.describe(clip_of(empty(0.0, 10.0), None))).events == ()
     describer.close()
     describer.close()

@@ -63,7 +63,7 @@ def truth_and_events(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoTrut
         parts = [
             part
             for clip in clips_of(path)
-            for part in logged(clip, place(asyncio.run(describer.describe(clip)), clip))
+            for part in logged(clip, place(asyncio.run(describer.describe(clip)).events, clip))
         ]
     finally:
         describer.close()

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from operators.core import Clip, Event, Outcome
+from operators.core import Clip, Event, Findings, Outcome
 from operators.describe import DescribeStage
 from operators.errors import DescribeError
 from tests.operators.test_core import clip
@@ -21,11 +21,11 @@ class Says:
 
     def setup(self) -> None: ...
 
-    async def describe(self, clip: Clip) -> tuple[Event, ...]:
+    async def describe(self, clip: Clip) -> Findings:
         self.seen.append(clip.clip_id)
         if self._error is not None:
             raise self._error
-        return self._events
+        return Findings(events=self._events)
 
     def close(self) -> None: ...
 

@@ -353,7 +353,7 @@ def clip(start_s: float, end_s: float, *cues: Cue) -> Clip:
 
 
 def describe(a_clip: Clip) -> tuple[Event, ...]:
-    return asyncio.run(SubtitleDescriber().describe(a_clip))
+    return asyncio.run(SubtitleDescriber().describe(a_clip)).events
 
 
 def test_a_cue_is_a_speech_event_with_its_words_and_language() -> None:
