@@ -59,6 +59,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed requirements-dev.lock
+# torch for the CPU, without what it would pull in for a GPU: uv does not find such a build, pip does
+$(VENV)/.dev: $(VENV)/.installed requirements-dev.lock Makefile
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps torch==2.13.0
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps \
+	  torchvision==0.28.0 qwen-vl-utils==0.0.14 accelerate==1.15.0
 	@touch $@

@@ -31,8 +31,8 @@ from pipeline.inputs import InputFile
 
 def _loop(files: list[Path], take: Any, started: Any, out: Any) -> None:
     settings = config.load()
-    describers, models = build_describers(settings)
-    stage = DescribeStage(describers, models=models)
+    describers = build_describers(settings)
+    stage = DescribeStage(describers)
     stage.setup()
     decoder = Decoder(settings)
     started.wait()

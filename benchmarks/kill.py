@@ -67,7 +67,7 @@ def disturbed(
     killed: Counter[str] = Counter()
     family: dict[tuple[int, str], Process] = {}
     while True:
-        run = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        run = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         next_kill = time.monotonic() + rng.uniform(0.0, length_s)
         deadline = time.monotonic() + 300
         while run.poll() is None:
@@ -82,10 +82,10 @@ def disturbed(
                     next_kill = time.monotonic() + rng.uniform(0.5, length_s)
             assert time.monotonic() < deadline, "the command does not end"
             time.sleep(0.02)
-        _, stderr = run.communicate()
+        said, _ = run.communicate()
         if run.returncode == 0:
             return killed, family
-        assert run.returncode == -9, f"exit {run.returncode}: {stderr}"
+        assert run.returncode == -9, f"exit {run.returncode} after {dict(killed)}: {said}"
 
 
 def rounds(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,13 @@ _PACKAGES = (
     "pyarrow",
     "rapidocr",
     "ray",
+    "sgl-deep-gemm",
+    "sglang",
+    "sglang-kernel",
     "tantivy",
+    "torch",
+    "transformers",
+    "triton",
 )
 
 
@@ -36,28 +44,45 @@ def machine() -> dict[str, Any]:
         platform.machine(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
+    found: dict[str, Any] = {
         "cpu": model,
         "cores": os.cpu_count(),
         "memory_gib": round(memory / 2**30, 1),
         "python": platform.python_version(),
     }
+    if shutil.which("nvidia-smi"):
+        ask = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+        found["gpus"] = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.splitlines()
+    return found
 
 
-def write(name: str, figures: dict[str, Any]) -> Path:
-    """Writes `benchmarks/results/<name>.json` and returns its path."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=RESULTS
-    ).stdout.strip()
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that speed depends on, of those installed here."""
+    found = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def commit() -> str:
+    """Returns the commit measured; `SIGHTLOG_COMMIT` names it where only a copy of the files is."""
+    ask = ["git", "rev-parse", "--short", "HEAD"]
+    asked = subprocess.run(ask, capture_output=True, text=True, check=False, cwd=RESULTS.parent)
+    return asked.stdout.strip() or os.environ.get("SIGHTLOG_COMMIT", "")
+
+
+def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Writes `<folder>/<name>.json` and returns its path."""
     record = {
         "benchmark": name,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit,
+        "commit": commit(),
         "machine": machine(),
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": versions(),
         **figures,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return path

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from operators.core import Clip, Coverage, Described, Describer, Outcome
 from operators.errors import SightlogError
-from operators.timeline import by_time, place
+from operators.timeline import by_time, clean_text, place
 
 DESCRIBER_DIED = "describer_died"
 _BADNESS = {Outcome.TRUNCATED: 1, Outcome.INVALID: 2, Outcome.FAILED: 3}
@@ -22,7 +22,7 @@ def coverage(clip: Clip, outcome: Outcome, *, reason_code: str = "", reason: str
         end_s=clip.end_s,
         outcome=outcome,
         reason_code=reason_code,
-        reason=reason,
+        reason=clean_text(reason),
         start_time=clip.start_time,
         time_source=clip.time_source,
         time_error_s=clip.time_error_s,

@@ -8,6 +8,11 @@ SightlogError
 ├── ConfigError           a setting that is unknown or out of range
 ├── RecordError           a noun (Clip, Event, ...) that contradicts itself: a fault of ours
 ├── DescribeError         a describer could not describe a clip
+│   ├── EmptyReplyError   the model answered with nothing
+│   ├── ReplyTimeoutError it did not answer in time
+│   ├── EngineDiedError   the engine ended, or cannot be reached, while it was asked
+│   ├── ServerError       the server answered with an error
+│   └── NoPicturesError   a clip without frames cannot be shown to a model
 └── LogError              the event log cannot be read or written
     ├── UnknownSourceError
     └── LogBusyError      another process is writing to this log
@@ -77,6 +82,36 @@ class DescribeError(SightlogError):
     """A describer could not describe a clip."""
 
     reason_code = "describe_error"
+
+
+class EmptyReplyError(DescribeError):
+    """The model answered with nothing."""
+
+    reason_code = "empty_reply"
+
+
+class ReplyTimeoutError(DescribeError):
+    """The model did not answer in time."""
+
+    reason_code = "timeout"
+
+
+class EngineDiedError(DescribeError):
+    """The engine that runs the model ended, or cannot be reached, while it was asked."""
+
+    reason_code = "engine_died"
+
+
+class ServerError(DescribeError):
+    """The server that runs the model answered with an error."""
+
+    reason_code = "server_error"
+
+
+class NoPicturesError(DescribeError):
+    """A clip without frames cannot be shown to a model."""
+
+    reason_code = "no_pictures"
 
 
 class LogError(SightlogError):

@@ -1,4 +1,4 @@
-"""The Ray actors: decoders cut files into clips, describers turn clips into events, one sink commits.
+"""The Ray actors: decoders cut files into clips, describers and models describe them, one sink commits.
 
 Each is a thin shell round code that knows nothing of Ray. All may be killed at any moment: decoders and
 describers hold nothing that cannot be made again, and the sink's commits are idempotent.
@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from operators.clips import ClipBuilder
-from operators.core import Clip, Coverage, Cue, Described, Outcome, TimeSource
+from operators.core import Clip, Coverage, Cue, Described, TimeSource
 from operators.decode import DecodeReport, FileDecoder
-from operators.describe import DESCRIBER_DIED, DescribeStage, coverage
-from operators.errors import LimitError
+from operators.describe import DescribeStage, unseen
+from operators.errors import EngineDiedError, LimitError, ReplyTimeoutError
 from operators.gate import QuietGate
 from operators.probe import MediaInfo, probe
 from operators.signals import SignalMeter
 from operators.subtitles import read_embedded, read_sidecars
 from pipeline.config import Settings
-from pipeline.describers import build_describers
+from pipeline.describers import build_describers, build_model
+from pipeline.memory import return_freed
 from sinks.compact import CompactPolicy
 from sinks.log import ClipState, LogWriter
 
 # A run started right after another was killed waits for that one's sink to notice.
 _LOCK_WAIT_S = 10.0
+# What is left of a dead engine frees its GPU within this, or is left to the system.
+_CLOSE_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +61,7 @@ class Decoder:
     """Cuts files into clips, one file at a time, in a process that may die alone."""
 
     def __init__(self, settings: Settings) -> None:
+        return_freed()
         self._settings = settings
         self._report: DecodeReport | None = None
         _limit_memory(settings.decode.memory_bytes)
@@ -69,17 +75,12 @@ class Decoder:
         return probe(path, self._settings.decode.limits)
 
     def clips(self, task: DecodeTask) -> Iterator[Coverage | Clip]:
-        """Yields, for each clip in order, the row to log if nobody can describe it, then the clip itself."""
+        """Yields, for each clip in order, its coverage row before anybody looked, then the clip itself."""
         self._report = None
         try:
             for clip in self._cut(task):
                 if clip.clip_id not in task.skip:
-                    yield coverage(
-                        clip,
-                        Outcome.FAILED,
-                        reason_code=DESCRIBER_DIED,
-                        reason="every process that described this clip died; see `sightlog doctor`",
-                    )
+                    yield unseen(clip).coverage
                     yield clip
         except MemoryError as error:
             raise LimitError(
@@ -121,11 +122,11 @@ class Decoder:
 
 
 class ClipDescriber:
-    """Describes clips; async, because an engine wants many in flight, and CPU work runs beside the loop."""
+    """Describes clips on the CPU, with everything but the model."""
 
     def __init__(self, settings: Settings) -> None:
-        describers, models = build_describers(settings)
-        self._stage = DescribeStage(describers, models=models)
+        return_freed()
+        self._stage = DescribeStage(build_describers(settings))
         self._ready = False
 
     def setup(self) -> int:
@@ -141,10 +142,74 @@ class ClipDescriber:
         return asyncio.run(self._stage.describe(clip))
 
 
+class Pulse:
+    """Tells an engine that has died or hangs from one that is only slow with a clip."""
+
+    def __init__(self) -> None:
+        self._replied_s = 0.0
+
+    def stopped(self, described: Described, began_s: float, now_s: float) -> bool:
+        """Takes what came of a clip that was asked about from `began_s` to `now_s` (monotonic).
+
+        True when the engine has died, or when a clip waited in vain and no other got a reply meanwhile.
+        """
+        code = described.coverage.reason_code
+        if code == ReplyTimeoutError.reason_code:
+            return self._replied_s < began_s
+        if code == EngineDiedError.reason_code:
+            return True
+        self._replied_s = now_s
+        return False
+
+
+class ModelActor:
+    """Describes clips with the configured model, many at once on one event loop.
+
+    Apart from the CPU's describers, whose work would hold that loop up.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        model = build_model(settings)
+        self._stage = DescribeStage([model] if model is not None else [])
+        self._pulse = Pulse() if settings.describer == "sglang" else None
+        self._setting_up = asyncio.Lock()
+        self._ready = False
+
+    async def setup(self) -> int:
+        """Starts the engine or the client; raises DescribeError. Returns its process id.
+
+        In a thread that lives as long as the process: an engine's children may end with the thread that
+        started them.
+        """
+        async with self._setting_up:  # a restarted actor sets itself up with its first clip
+            if not self._ready:
+                await asyncio.to_thread(self._stage.setup)
+                self._ready = True
+        return os.getpid()
+
+    async def describe(self, clip: Clip) -> Described:
+        """Returns the clip's events and coverage row."""
+        if not self._ready:
+            await self.setup()
+        began_s = time.monotonic()
+        described = await self._stage.describe(clip)
+        if self._pulse is not None and self._pulse.stopped(described, began_s, time.monotonic()):
+            # Nothing mends an engine but a new process: Ray makes one, and the driver asks that again.
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.to_thread(self._stage.close), _CLOSE_S)
+            os._exit(1)
+        return described
+
+    async def close(self) -> None:
+        """Ends the engine or the client."""
+        await asyncio.to_thread(self._stage.close)
+
+
 class Sink:
     """The one writer of a log."""
 
     def __init__(self, settings: Settings, metadata: dict[str, str]) -> None:
+        return_freed()
         self._writer = LogWriter(
             settings.log,
             metadata=metadata,

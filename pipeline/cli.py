@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +13,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from operators.core import Outcome
 from operators.errors import SightlogError
-from pipeline import cli_query, config
+from pipeline import cli_model, cli_query, config
 from pipeline.index import index as run_index
 from pipeline.inputs import expand, parse_start_time
 from pipeline.text import clock
@@ -29,6 +31,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Shows, checks and documents the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 cli_query.add_to(app)
+cli_model.add_to(app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file; `sightlog config schema` lists its settings")
@@ -59,11 +62,15 @@ def index(
         bool | None,
         typer.Option("--events/--no-events", help="print events as found; default: for one input"),
     ] = None,
+    describer: Annotated[
+        str | None, typer.Option(help="the model beside the builtin describer: none, sglang or served")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="the model's hub name or local folder")] = None,
     ray_address: Annotated[str | None, typer.Option(help="join this Ray cluster, such as auto")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="print one JSON object per input")] = False,
 ) -> None:
     """Index videos. The same command again does only what is missing."""
-    settings = settings_of(config_path, log, ray__address=ray_address)
+    settings = settings_of(config_path, log, ray__address=ray_address, describer=describer, model__name=model)
     items = expand(inputs, source_id=source, start_time=parse_start_time(start_time) if start_time else None)
     show = (len(items) == 1 if show_events is None else show_events) and not json_output
     summary = run_index(items, settings, show_events=show)
@@ -91,6 +98,9 @@ def index(
         )
         count = len(summary.results)
         err.print(f"{good} of {count} inputs indexed into {settings.log}{speed} (run {summary.run_id})")
+        clips = sum((result.outcomes for result in summary.results), Counter[Outcome]())
+        if set(clips) - {Outcome.OK, Outcome.QUIET}:
+            err.print("clips: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(clips.items())))
     raise typer.Exit(summary.exit_code)
 
 
@@ -115,7 +125,8 @@ def doctor(
 
     from pipeline.doctor import examine
 
-    checks = examine(settings_of(config_path, log).log)
+    settings = settings_of(config_path, log)
+    checks = examine(settings.log, settings)
     if json_output:
         for check in checks:
             typer.echo(json.dumps(asdict(check), ensure_ascii=False))

@@ -20,6 +20,7 @@ from pipeline.text import clock, one_line
 from query.at import AtAnswer
 from query.export import FORMATS
 from query.log import EventLog, open_log
+from query.where import read_where
 
 LogOption = Annotated[
     Path | None, typer.Option("--log", help="folder of the event log (SIGHTLOG_LOG; default ./sightlog-log)")
@@ -32,6 +33,14 @@ ZoneOption = Annotated[
 FromOption = Annotated[str | None, typer.Option("--from", help="events that end after this time")]
 ToOption = Annotated[str | None, typer.Option("--to", help="events that begin before this time")]
 KindOption = Annotated[list[str] | None, typer.Option("--kind", help="only this kind; may be given again")]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="only events with this attribute, such as penalty=true; may be given again"),
+]
+RawOption = Annotated[bool, typer.Option("--raw", help="parts as they were logged, not joined")]
+FoldOption = Annotated[
+    bool, typer.Option("--fold/--no-fold", help="make one event of those that only repeat each other")
+]
 SourceArgument = Annotated[str, typer.Argument(help="which source: `sightlog sources` lists them")]
 
 
@@ -44,6 +53,10 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(f"unknown zone {name!r}; write it like Europe/Berlin or UTC") from error
+
+
+def _where(conditions: list[str] | None) -> list[tuple[str, str]]:
+    return [read_where(text) for text in conditions or ()]
 
 
 def _print_json(item: dict[str, Any]) -> None:
@@ -109,10 +122,12 @@ def at(
     run: RunOption = None,
     tz: ZoneOption = None,
     near: Annotated[int, typer.Option(help="events to show before and after", min=0, max=100)] = 3,
+    raw: RawOption = False,
+    fold: FoldOption = True,
     json_output: JsonOption = False,
 ) -> None:
     """Say what happened at a time, what came before and after, and whether anyone was looking."""
-    answer = _open(log).at(source, time, n=near, run=run, tz=_zone(tz))
+    answer = _open(log).at(source, time, n=near, run=run, raw=raw, fold=fold, tz=_zone(tz))
     if json_output:
         _print_json(answer.to_json())
     else:
@@ -125,10 +140,12 @@ def around(
     log: LogOption = None,
     run: RunOption = None,
     near: Annotated[int, typer.Option(help="events to show before and after", min=0, max=100)] = 5,
+    raw: RawOption = False,
+    fold: FoldOption = True,
     json_output: JsonOption = False,
 ) -> None:
     """Show the key events before and after the event that matches TEXT."""
-    answer = _open(log).around(source, text, n=near, run=run)
+    answer = _open(log).around(source, text, n=near, run=run, raw=raw, fold=fold)
     if json_output:
         _print_json(answer.to_json())
         return
@@ -152,8 +169,10 @@ def events(
     end: ToOption = None,
     kind: KindOption = None,
     text: Annotated[str | None, typer.Option("--text", help="only events that hold all these words")] = None,
+    where: WhereOption = None,
     limit: Annotated[int | None, typer.Option(help="at most this many", min=1)] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="parts as they were logged, not joined")] = False,
+    raw: RawOption = False,
+    fold: FoldOption = True,
     run: RunOption = None,
     tz: ZoneOption = None,
     json_output: JsonOption = False,
@@ -165,7 +184,9 @@ def events(
         end=end,
         kind=kind or None,
         text=text,
+        where=_where(where),
         raw=raw,
+        fold=fold,
         run=run,
         limit=limit,
         tz=_zone(tz),
@@ -180,14 +201,27 @@ def search(
     start: FromOption = None,
     end: ToOption = None,
     kind: KindOption = None,
+    where: WhereOption = None,
     limit: Annotated[int, typer.Option(help="at most this many", min=1, max=10_000)] = 20,
+    raw: RawOption = False,
+    fold: FoldOption = True,
     run: RunOption = None,
     tz: ZoneOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Find events by their words, the best match first."""
     found = _open(log).search(
-        text, source=source, start=start, end=end, kind=kind or None, run=run, limit=limit, tz=_zone(tz)
+        text,
+        source=source,
+        start=start,
+        end=end,
+        kind=kind or None,
+        where=_where(where),
+        run=run,
+        raw=raw,
+        fold=fold,
+        limit=limit,
+        tz=_zone(tz),
     )
     _show(found, json_output, source=True)
 
@@ -244,12 +278,24 @@ def export(
     start: FromOption = None,
     end: ToOption = None,
     kind: KindOption = None,
+    where: WhereOption = None,
+    raw: RawOption = False,
+    fold: FoldOption = True,
     run: RunOption = None,
     tz: ZoneOption = None,
 ) -> None:
     """Write a source's events as JSON lines, CSV, WebVTT, SRT or chapters."""
     pieces = _open(log).export(
-        source, format_, start=start, end=end, kind=kind or None, run=run, tz=_zone(tz)
+        source,
+        format_,
+        start=start,
+        end=end,
+        kind=kind or None,
+        where=_where(where),
+        run=run,
+        raw=raw,
+        fold=fold,
+        tz=_zone(tz),
     )
     if out is None:
         for piece in pieces:

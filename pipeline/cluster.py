@@ -15,12 +15,12 @@ NAMESPACE = "sightlog"
 
 
 @contextmanager
-def ray_session(settings: RaySettings) -> Iterator[None]:
+def ray_session(settings: RaySettings, *, store_bytes: int) -> Iterator[None]:
     """Connects to Ray for the length of the block; an embedded Ray is shut down afterwards.
 
-    Ray reads its environment when it is imported: a process that imported it before gets an embedded Ray on
-    the machine's address instead of loopback. Raises ConfigError when the cluster at `settings.address` does
-    not answer.
+    `store_bytes` is the size of an embedded Ray's object store. Ray reads its environment when it is
+    imported: a process that imported it before gets an embedded Ray on the machine's address instead of
+    loopback. Raises ConfigError when the cluster at `settings.address` does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
     options: dict[str, Any] = {
@@ -35,7 +35,7 @@ def ray_session(settings: RaySettings) -> Iterator[None]:
         options |= {
             "address": "local",
             "include_dashboard": False,
-            "object_store_memory": settings.object_store_bytes,
+            "object_store_memory": store_bytes,
         }
     else:
         options["address"] = settings.address
@@ -57,10 +57,19 @@ def ray_session(settings: RaySettings) -> Iterator[None]:
         ray.shutdown()
 
 
-def actor(cls: type, *args: object, local: bool, num_cpus: float = 0.0, retries: int = 0) -> Any:
+def actor(
+    cls: type,
+    *args: object,
+    local: bool,
+    num_cpus: float = 0.0,
+    num_gpus: int = 0,
+    concurrency: int | None = None,
+    retries: int = 0,
+) -> Any:
     """Returns a handle to a new actor of `cls`; `local` keeps it on the driver's node (it reads local files).
 
-    Ray restarts it for ever and repeats a call it died in up to `retries` times (-1: for ever).
+    Ray restarts it for ever and repeats a call it died in up to `retries` times (-1: for ever). An actor with
+    `async` methods runs up to `concurrency` of them at once.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -71,7 +80,19 @@ def actor(cls: type, *args: object, local: bool, num_cpus: float = 0.0, retries:
         "max_task_retries": retries,
         "scheduling_strategy": "SPREAD",
     }
+    if num_gpus:
+        options["num_gpus"] = num_gpus
+    if concurrency is not None:
+        options["max_concurrency"] = concurrency
     if local:
         node = ray.get_runtime_context().get_node_id()
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
     return ray.remote(**options)(cls).remote(*args)
+
+
+def gpus() -> int:
+    """Returns how many GPUs the session has, on all its nodes."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return int(resources.get("GPU", 0))

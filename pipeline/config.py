@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,9 +22,12 @@ from pydantic_settings import (
 
 from operators.builtin import BuiltinSettings
 from operators.clips import ClipSettings
+from operators.engine_start import EngineSettings
 from operators.errors import ConfigError
 from operators.gate import GateSettings
+from operators.model import ModelSettings
 from operators.probe import DecodeLimits
+from operators.served_settings import ServedSettings
 
 
 class DecodeSettings(BaseModel):
@@ -44,7 +47,7 @@ class DecodeSettings(BaseModel):
         description="a decoder that yields no clip for this long is killed and started again",
     )
     max_deaths: int = Field(
-        default=3, ge=1, description="after this many deaths over one file the rest of it is logged as failed"
+        default=5, ge=1, description="after this many deaths over one file the rest of it is logged as failed"
     )
 
 
@@ -64,18 +67,30 @@ class RaySettings(BaseModel):
         description="decoding actors, one file each at a time; default: one a core",
     )
     describers: int | None = Field(
-        default=None, ge=1, le=1024, description="describing actors; default: one a core"
+        default=None, ge=1, le=1024, description="describing actors on the CPU; default: one a core"
     )
     clips_in_flight: int = Field(
         default=2,
         ge=1,
         le=256,
-        description="clips a describer holds at once; one is worked on while the next arrives",
+        description="clips a CPU describer holds at once; one is worked on while the next arrives",
     )
-    object_store_bytes: int = Field(
-        default=512 * 2**20,
+    models: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description=(
+            "actors that run a model (`sglang`, `sglang.tp` GPUs each; default: as many as the GPUs allow) "
+            "or ask one (`served`; default: 1)"
+        ),
+    )
+    object_store_bytes: int | None = Field(
+        default=None,
         ge=80 * 2**20,
-        description="shared memory for clips in flight (a 10 s clip is about 11 MB); embedded start only",
+        description=(
+            "shared memory for clips in flight; default: enough for all of them (a 10 s clip is about 15 MB, "
+            "a model holds 128), as far as /dev/shm has it; embedded start only"
+        ),
     )
 
 
@@ -101,6 +116,18 @@ class Settings(BaseModel):
     clips: ClipSettings = Field(default=ClipSettings(), description="how frames are cut into clips")
     gate: GateSettings = Field(default=GateSettings(), description="which clips a model need not look at")
     decode: DecodeSettings = Field(default=DecodeSettings(), description="how files are decoded")
+    describer: Literal["none", "sglang", "served"] = Field(
+        default="none",
+        description=(
+            "which model describes clips beside the builtin describer: none, one that this program runs on "
+            "its GPUs with SGLang, or one behind an OpenAI-compatible server"
+        ),
+    )
+    model: ModelSettings = Field(
+        default=ModelSettings(), description="which model, and what it is asked, whatever runs it"
+    )
+    sglang: EngineSettings = Field(default=EngineSettings(), description="how SGLang runs the model")
+    served: ServedSettings = Field(default=ServedSettings(), description="the server to ask")
     builtin: BuiltinSettings = Field(default=BuiltinSettings(), description="the describer without a model")
     subtitles: bool = Field(
         default=True, description="log subtitles (sidecar or embedded) as `speech` events"
@@ -188,4 +215,6 @@ def documented(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
         if isinstance(default, BaseModel):
             yield from documented(type(default), f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", json.dumps(default, default=str), field.description or ""
+            plain = TypeAdapter(Any).dump_python(default, mode="json", exclude_none=True)
+            shown = json.dumps(plain, ensure_ascii=False)
+            yield f"{prefix}{name}", shown, field.description or ""

@@ -10,11 +10,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from operators.errors import SightlogError
 from pipeline import machine
 from pipeline.machine import Finding, Verdict
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
 
 DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg2video", "mjpeg")
 ENCODERS = ("libx264", "aac")  # the demo is drawn with them
@@ -37,10 +42,11 @@ class Check:
     remedy: str = ""
 
 
-def examine(log_dir: Path) -> list[Check]:
+def examine(log_dir: Path, settings: Settings | None = None) -> list[Check]:
     """Looks at everything sightlog needs here and in `log_dir`, which is not created; takes about 3 s.
 
-    Never raises: what cannot be looked at is itself a finding. Ray is imported, not started.
+    With `settings` the model that they name is looked for, too. Never raises: what cannot be looked at is
+    itself a finding. Ray is imported, not started; nor is a model.
     """
     looks: dict[str, Callable[[], Finding]] = {
         "python": _python,
@@ -52,12 +58,13 @@ def examine(log_dir: Path) -> list[Check]:
         "ray": _ray,
         "cpu": machine.cpu,
         "memory": machine.memory,
-        "shared memory": machine.shared_memory,
+        "shared memory": lambda: _shared_memory(settings),
         "open files": machine.open_files,
         "disk": lambda: machine.disk(machine.nearest_folder(log_dir)),
         "log folder": lambda: _log_folder(log_dir),
         "gpu": machine.gpu,
         "sglang": _sglang,
+        "model": lambda: _model(settings),
         "ffmpeg command": _ffmpeg_command,
     }
     return [_check(name, look) for name, look in looks.items()]
@@ -176,7 +183,58 @@ def _log_folder(log_dir: Path) -> Finding:
 def _sglang() -> Finding:
     if importlib.util.find_spec("sglang") is None:
         return "ok", "not installed; only a model on this machine's GPU needs it", ""
-    return "ok", "installed", ""
+    try:
+        return "ok", f"SGLang {version('sglang')}", ""
+    except PackageNotFoundError:
+        return "warning", "installed without its version", "install sightlog[sglang] afresh"
+
+
+def _model(settings: Settings | None) -> Finding:
+    """Looks whether the configured describer could begin: a server that answers, or SGLang and GPUs."""
+    if settings is None or settings.describer == "none":
+        return "ok", "none configured; the builtin describer speaks alone", ""
+    from operators.engine_checks import check_installed, find_model, read_model
+    from operators.served import ServedBackend
+    from pipeline.describers import count_models
+
+    match settings.describer:
+        case "served":
+            served = settings.served.model_copy(
+                update={"patience": settings.served.patience.model_copy(update={"attempts": 1})}
+            )
+            backend = ServedBackend(served, settings.model.name)
+            try:
+                backend.setup()
+            except SightlogError as error:
+                return (
+                    "missing",
+                    str(error),
+                    "start it with `sightlog serve-model`, or correct served.base_url",
+                )
+            finally:
+                backend.close()
+            return "ok", f"{served.base_url} answers and serves {settings.model.name}", ""
+        case "sglang":
+            try:
+                check_installed()
+                count_models(settings, machine.gpu_count())
+                read_model(find_model(settings.model.name, weights=False), weights=False)
+            except SightlogError as error:
+                return "missing", str(error), "or use `describer: served` with a model that runs elsewhere"
+            return "ok", f"{settings.model.name} can be started here", ""
+
+
+def _shared_memory(settings: Settings | None) -> Finding:
+    if settings is None or settings.describer == "none":
+        return machine.shared_memory()
+    from pipeline.describers import count_models, gpus_each
+    from pipeline.store import plan_store
+
+    cores = len(os.sched_getaffinity(0))
+    models = count_models(settings, max(machine.gpu_count(), gpus_each(settings)))
+    store = plan_store(settings, decoders=cores, describers=cores, models=models)
+    verdict, found, remedy = machine.shared_memory()
+    return ("warning", found, store.warning) if store.warning else (verdict, found, remedy)
 
 
 def _ffmpeg_command() -> Finding:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from operators.errors import SightlogError
-from pipeline.cluster import ray_session
+from pipeline import machine
+from pipeline.cluster import gpus, ray_session
 from pipeline.config import Settings
-from pipeline.describers import run_settings
+from pipeline.describers import build_describers, count_models, gpus_each, run_settings
 from pipeline.inputs import BadInput, InputFile
 from pipeline.progress import Progress
 from pipeline.results import FileResult, Summary
+from pipeline.store import plan_store
 from sinks.registry import Registry
 
 
@@ -37,8 +39,18 @@ def index(inputs: Sequence[InputFile | BadInput], settings: Settings, *, show_ev
             for result in results:
                 progress.finished(result)
             return Summary(run_id=run_id, results=results)
-        with ray_session(settings.ray):
-            return asyncio.run(_run(inputs, settings, run_id, registry, progress))
+        cores = os.cpu_count() or 1
+        files = sum(isinstance(item, InputFile) for item in inputs)
+        # More decoders than files would only sit there; each is a process.
+        decoders = min(settings.ray.decoders or cores, files)
+        describers = (settings.ray.describers or cores) if build_describers(settings) else 0
+        store = plan_store(settings, decoders=decoders, describers=describers, models=_models_here(settings))
+        if store.warning and settings.ray.address is None:
+            progress.note(f"warning: {store.warning}")
+        with ray_session(settings.ray, store_bytes=store.size_bytes):
+            models = count_models(settings, gpus())
+            sizes = (decoders, describers, models)
+            return asyncio.run(_run(inputs, settings, sizes, run_id, registry, progress))
     finally:
         progress.close()
 
@@ -46,22 +58,19 @@ def index(inputs: Sequence[InputFile | BadInput], settings: Settings, *, show_ev
 async def _run(
     inputs: Sequence[InputFile | BadInput],
     settings: Settings,
+    sizes: tuple[int, int, int],
     run_id: str,
     registry: Registry,
     progress: Progress,
 ) -> Summary:
     # These import Ray, which reads its environment then.
     from pipeline.run import Indexer
-    from pipeline.team import actors
+    from pipeline.team import Sizes, actors
 
-    cores = os.cpu_count() or 1
-    files = sum(isinstance(item, InputFile) for item in inputs)
-    async with actors(
-        settings,
-        # More decoders than files would only sit there; each is a process.
-        decoders=min(settings.ray.decoders or cores, files),
-        describers=settings.ray.describers or cores,
-    ) as team:
+    decoders, describers, models = sizes
+    if settings.describer == "sglang":
+        progress.note(f"starting {settings.model.name}; a large model takes minutes")
+    async with actors(settings, Sizes(decoders=decoders, describers=describers, models=models)) as team:
         progress.began()
         began_s = time.monotonic()
         indexer = Indexer(settings=settings, run_id=run_id, registry=registry, team=team, progress=progress)
@@ -79,6 +88,13 @@ async def _run(
             raise _first(group) from group
         work_s = time.monotonic() - began_s
     return Summary(run_id=run_id, results=results, video_s=progress.video_s, work_s=work_s, stopped=stopped)
+
+
+def _models_here(settings: Settings) -> int:
+    """Returns how many of the model's actors there will be, as far as that is known before Ray starts."""
+    each = gpus_each(settings)
+    here = 1 if each == 0 else max(machine.gpu_count() // each, 1)
+    return 0 if settings.describer == "none" else settings.ray.models or here
 
 
 def _stop(work: asyncio.Task[list[FileResult]], loop: asyncio.AbstractEventLoop) -> None:

@@ -111,3 +111,9 @@ def gpu() -> Finding:
     except (OSError, subprocess.SubprocessError):
         return "warning", "nvidia-smi does not answer", "reload the NVIDIA driver, or go on without a GPU"
     return "ok", "; ".join(told.stdout.strip().splitlines()), ""
+
+
+def gpu_count() -> int:
+    """Returns how many NVIDIA GPUs this machine has, by the driver's own list."""
+    folder = Path("/proc/driver/nvidia/gpus")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from operators.core import Coverage, Described, Outcome, TimeSource
 from operators.decode import DecodeReport
-from operators.errors import InputError, LogError, SightlogError
+from operators.errors import DescribeError, InputError, LogError, SightlogError
 from operators.identity import clip_id
 from operators.probe import MediaInfo
 from operators.subtitles import find_sidecars
@@ -24,6 +24,7 @@ from pipeline.actors import DecodeTask
 from pipeline.config import Settings
 from pipeline.describers import run_settings
 from pipeline.inputs import BadInput, InputFile
+from pipeline.looking import Seats
 from pipeline.plan import TRUNCATED_FILE, FilePlan, identify
 from pipeline.progress import Progress
 from pipeline.results import FileResult
@@ -59,7 +60,8 @@ class Indexer:
     async def index(self, inputs: Iterable[InputFile | BadInput]) -> list[FileResult]:
         """Indexes every input, one result each, in order; a bad input does not affect the others.
 
-        Raises LogError when the log itself cannot be written.
+        Raises LogError when the log itself cannot be written, DescribeError when a model that died cannot
+        be started again.
         """
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._one(item)) for item in inputs]
@@ -73,7 +75,7 @@ class Indexer:
             async with self._team.decoders.lend() as decoder:
                 try:
                     await self._file(item, decoder, result)
-                except LogError:
+                except (LogError, DescribeError):  # the run's own troubles, not this file's
                     raise
                 except SightlogError as error:
                     result.error = error
@@ -173,12 +175,12 @@ class Indexer:
             num_returns="streaming", _generator_backpressure_num_objects=_OBJECTS_READY
         ).remote(task)
         clips: set[asyncio.Task[None]] = set()
-        describer: Any = None
+        seats: Seats | None = None
         try:
-            async for fallback, clip_ref in _pairs(stream, decoder, self._settings.decode.stall_timeout_s):
-                self._progress.taken(plan, fallback.clip_id)
-                describer = await self._team.describers.acquire(prefer=describer)
-                clips.add(asyncio.create_task(self._clip(plan, fallback, clip_ref, describer, done, result)))
+            async for row, clip_ref in _pairs(stream, decoder, self._settings.decode.stall_timeout_s):
+                self._progress.taken(plan, row.clip_id)
+                seats = await self._team.lookers.reserve(row, last=seats)
+                clips.add(asyncio.create_task(self._clip(plan, row, clip_ref, seats, done, result)))
                 failed = [task for task in clips if task.done() and task.exception()]
                 if failed:
                     failed[0].result()
@@ -191,23 +193,17 @@ class Indexer:
     async def _clip(
         self,
         plan: FilePlan,
-        fallback: Coverage,
+        row: Coverage,
         clip_ref: Any,
-        describer: Any,
+        seats: Seats,
         done: set[str],
         result: FileResult,
     ) -> None:
         """Has one clip described and committed; one that died with its decoder is left to the next pass."""
-        try:
-            described: Described = await describer.describe.remote(clip_ref)
-        except RayError:
-            if not await _readable(clip_ref):
-                return
-            described = Described(coverage=fallback)
-        finally:
-            self._team.describers.release(describer)
-        await self._commit(plan, described, result)
-        done.add(described.coverage.clip_id)
+        described = await self._team.lookers.look(seats, row, clip_ref)
+        if described is not None:
+            await self._commit(plan, described, result)
+            done.add(row.clip_id)
 
     async def _commit(self, plan: FilePlan, described: Described, result: FileResult) -> None:
         row = described.coverage
@@ -264,23 +260,15 @@ class Indexer:
 
 
 async def _pairs(stream: Any, decoder: Any, stall_timeout_s: float) -> AsyncIterator[tuple[Coverage, Any]]:
-    """Yields (row to log if nobody can describe the clip, the clip's reference); kills a stalled decoder."""
+    """Yields (the clip's row before anybody looked, the clip's reference); kills a stalled decoder."""
     while True:
         try:
-            fallback_ref = await asyncio.wait_for(anext(stream), stall_timeout_s)
-            fallback: Coverage = await fallback_ref
+            row_ref = await asyncio.wait_for(anext(stream), stall_timeout_s)
+            row: Coverage = await row_ref
             clip_ref = await asyncio.wait_for(anext(stream), stall_timeout_s)
         except StopAsyncIteration:
             return
         except TimeoutError:
             ray.kill(decoder, no_restart=False)
             raise
-        yield fallback, clip_ref
-
-
-async def _readable(ref: Any) -> bool:
-    try:
-        await ref
-    except RayError:
-        return False
-    return True
+        yield row, clip_ref

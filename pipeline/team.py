@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,27 @@ import ray
 from ray.exceptions import RayTaskError
 
 from operators.errors import InputError, SightlogError
-from pipeline.actors import ClipDescriber, Decoder, Sink
+from pipeline.actors import ClipDescriber, Decoder, ModelActor, Sink
 from pipeline.cluster import actor
 from pipeline.config import Settings
-from pipeline.describers import run_settings
+from pipeline.describers import gpus_each, located, run_settings
+from pipeline.looking import Lookers
+from pipeline.models import ModelPool
 from pipeline.pools import ActorPool
 
 # A clip that kills its describer this often, and once more, is logged as failed.
-_DEATHS_PER_CLIP = 2
+_DEATHS_PER_CLIP = 4
+# An engine that does not end by itself is killed.
+_CLOSE_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How many actors of each sort a run has; `describers` and `models` may be 0."""
+
+    decoders: int
+    describers: int
+    models: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,40 +41,75 @@ class Team:
     """The actors of a run."""
 
     decoders: ActorPool
-    describers: ActorPool
+    lookers: Lookers
     sink: Any
 
 
 @asynccontextmanager
-async def actors(settings: Settings, *, decoders: int, describers: int) -> AsyncIterator[Team]:
+async def actors(settings: Settings, sizes: Sizes) -> AsyncIterator[Team]:
     """Makes the actors, sets them up, and ends them after the block.
 
-    Raises what a describer's setup or the log's lock raises, as it was raised.
+    Raises what a describer's or a model's setup or the log's lock raises, as it was raised.
     """
     metadata = {"describers": json.dumps(run_settings(settings)["describers"], sort_keys=True, default=str)}
     # In a cluster each describer takes a CPU, which spreads them; embedded, the system shares the few cores
     # better.
     num_cpus = 0.0 if settings.ray.address is None else 1.0
     sink = actor(Sink, settings, metadata, local=True, retries=-1)
-    decode = [actor(Decoder, settings, local=True) for _ in range(decoders)]
+    decode = [actor(Decoder, settings, local=True) for _ in range(sizes.decoders)]
     describe = [
         actor(ClipDescriber, settings, local=False, num_cpus=num_cpus, retries=_DEATHS_PER_CLIP)
-        for _ in range(describers)
+        for _ in range(sizes.describers)
     ]
+    # No retries by Ray: they would charge one clip's fault to all that were in flight with it.
+    model = [
+        actor(
+            ModelActor,
+            located(settings),
+            local=False,
+            num_gpus=gpus_each(settings),
+            concurrency=settings.model.clips_in_flight + 2,  # setup and close need no slot
+        )
+        for _ in range(sizes.models)
+    ]
+    models = ModelPool(model, slots_each=settings.model.clips_in_flight) if model else None
+    ready = False
     try:
         try:
-            await asyncio.gather(sink.setup.remote(), *(d.setup.remote() for d in describe))
-        except RayTaskError as error:
-            raise sightlog_error(error, "an actor's setup") from error
+            async with asyncio.TaskGroup() as group:
+                for handle in (sink, *describe):
+                    group.create_task(_set_up(handle))
+                if models is not None:
+                    group.create_task(models.setup())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+        ready = True
+        cpu = ActorPool(describe, slots_each=settings.ray.clips_in_flight) if describe else None
         yield Team(
             decoders=ActorPool(decode, slots_each=1),
-            describers=ActorPool(describe, slots_each=settings.ray.clips_in_flight),
+            lookers=Lookers(cpu=cpu, model=models),
             sink=sink,
         )
         await sink.close.remote()
     finally:
-        for handle in (*decode, *describe, sink):
+        if ready:
+            await _end(model)
+        for handle in (*decode, *describe, *model, sink):
             ray.kill(handle)
+
+
+async def _set_up(handle: Any) -> None:
+    try:
+        await handle.setup.remote()
+    except RayTaskError as error:
+        raise sightlog_error(error, "an actor's setup") from error
+
+
+async def _end(models: Sequence[Any]) -> None:
+    """Lets engines free their GPUs; never raises."""
+    with suppress(TimeoutError, asyncio.CancelledError):
+        closing = (model.close.remote() for model in models)
+        await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _CLOSE_S)
 
 
 def sightlog_error(error: RayTaskError, subject: str) -> SightlogError:

@@ -9,7 +9,7 @@ from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.files import LogFiles
 from query.rows import Lane, place
-from query.view import FIRST_REACH_US, View
+from query.view import FIRST_REACH_US, Look, View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class AroundAnswer:
 
 
 def answer_around(
-    catalog: Catalog, files: LogFiles, source_id: str, matches: list[LoggedEvent], *, n: int, run: str | None
+    catalog: Catalog, files: LogFiles, source_id: str, matches: list[LoggedEvent], *, n: int, look: Look
 ) -> AroundAnswer:
     """Answers around the first of `matches`, the best one.
 
@@ -56,7 +56,7 @@ def answer_around(
         (one for one in catalog.lanes(source_id) if one.session == match.session),
         Lane(source_id=source_id, wall=True, session=None),
     )
-    view = View(files, catalog, lane, run=run)
+    view = View(files, catalog, lane, look=look)
     begin_us, end_us = place(match, wall=lane.wall)
     reach_us = FIRST_REACH_US
     lo_us, hi_us = begin_us - reach_us, end_us + reach_us

@@ -13,7 +13,7 @@ from query.files import LogFiles
 from query.moment import Moment, find_moment
 from query.rows import SECOND_US, CoverageRow, Lane, place
 from query.times import utc_text
-from query.view import FIRST_REACH_US, Joined, View
+from query.view import FIRST_REACH_US, Joined, Look, View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def answer_at(
     text: str,
     *,
     n: int = 3,
-    run: str | None = None,
+    look: Look,
     tz: tzinfo | None = None,
     now: datetime | None = None,
 ) -> AtAnswer:
@@ -77,7 +77,7 @@ def answer_at(
     Raises TimeFormatError for a time that cannot be read or has no place in the source.
     """
     moment = find_moment(catalog, files, source_id, text, tz=tz, now=now)
-    view = View(files, catalog, moment.lane, run=run)
+    view = View(files, catalog, moment.lane, look=look)
     joined, covering, before, after = _neighbours(view, moment.us, n)
     ledger = joined.window.ledger
     row = ledger.at(moment.us)
@@ -85,7 +85,7 @@ def answer_at(
     end_us = moment.us + SECOND_US
     hole = next((span for span in ledger.cut(moment.us, end_us) if span.row is None), None)
     if hole is not None and row is not None:
-        beyond = _explain(catalog, moment, joined, hole.lo_us, run=run, now=now)
+        beyond = _explain(catalog, moment, joined, hole.lo_us, run=look.run, now=now)
         end_us = hole.lo_us if beyond.outcome == "outside" else end_us
     media_s, utc = moment.media_s, moment.utc
     if row is not None and utc is not None:
@@ -99,7 +99,7 @@ def answer_at(
         interpretation=moment.interpretation,
         media_s=media_s,
         utc=utc,
-        coverage=row or _explain(catalog, moment, joined, moment.us, run=run, now=now),
+        coverage=row or _explain(catalog, moment, joined, moment.us, run=look.run, now=now),
         covering=covering,
         before=before,
         after=after,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from operators.stitch import EDGE_TOLERANCE_S, FOLD_GAP_S, LoggedEvent
+from operators.stitch import EDGE_TOLERANCE_S, FOLD_GAP_S, LoggedEvent, says_the_same
 
 
 def may_go_back(p: LoggedEvent) -> bool:
@@ -57,4 +57,4 @@ def _may_join(before: LoggedEvent, after: LoggedEvent) -> bool:
         return False
     if before.open_start or after.open_end:  # of a longer event, whose words are not known here
         return True
-    return before.join_key == after.join_key
+    return says_the_same(before, after)

@@ -20,7 +20,8 @@ from query.report import CoverageReport, SourceSummary, coverage_report
 from query.rows import instant_us
 from query.search import SCAN_ROWS, Search
 from query.times import parse_time
-from query.view import View
+from query.view import Look, View
+from query.where import Where, conditions, holds_all
 from query.words import event_text, holds, query_words
 from sinks.layout import check_format
 
@@ -44,8 +45,9 @@ class EventLog:
     """Answers questions about one log. Keeps nothing open; may be held for days, and used under a writer.
 
     Sources may be named as users do (id, file name, path). Times are texts as `query.times` reads them, and
-    `tz` the zone of those without one. `run` names a run to see instead of the default view. For one thread
-    at a time.
+    `tz` the zone of those without one. `run` names a run to see instead of the default view. `raw` shows
+    parts as they were logged; `fold=False` joins them but leaves what only repeats. `where` keeps the events
+    whose attributes have these values (`query.where`). For one thread at a time.
     """
 
     def __init__(self, root: Path, *, scan_rows: int = SCAN_ROWS) -> None:
@@ -74,6 +76,8 @@ class EventLog:
         *,
         n: int = 3,
         run: str | None = None,
+        raw: bool = False,
+        fold: bool = True,
         tz: tzinfo | None = None,
         now: datetime | None = None,
     ) -> AtAnswer:
@@ -83,7 +87,8 @@ class EventLog:
         """
         self._files.refresh()
         source_id = self.resolve(source)
-        return answer_at(self._catalog, self._files, source_id, time, n=n, run=self._run(run), tz=tz, now=now)
+        look = self._look(run, raw, fold)
+        return answer_at(self._catalog, self._files, source_id, time, n=n, look=look, tz=tz, now=now)
 
     def events(
         self,
@@ -93,23 +98,26 @@ class EventLog:
         end: str | None = None,
         kind: str | Collection[str] | None = None,
         text: str | None = None,
+        where: Where | None = None,
         run: str | None = None,
         raw: bool = False,
+        fold: bool = True,
         limit: int | None = None,
         tz: tzinfo | None = None,
         now: datetime | None = None,
     ) -> Iterator[LoggedEvent]:
         """Yields the events that overlap [start, end) of one source or of all, source by source, by start.
 
-        `text` keeps those that hold all its words (as `search` compares them), `raw` shows parts as logged.
+        `text` keeps those that hold all its words (as `search` compares them).
         Raises UnknownSourceError, TimeFormatError, LogError, before the first event.
         """
-        run_id = self._run(run)
+        look = self._look(run, raw, fold)
         kinds = _kinds(kind)
+        asked = conditions(where)
         words = query_words(text) if text is not None else []
         ranges = self._ranges(source, start=start, end=end, tz=tz, now=now)
         views = (
-            (View(self._files, self._catalog, one.lane, run=run_id), one)
+            (View(self._files, self._catalog, one.lane, look=look), one)
             for many in ranges.values()
             for one in many
         )
@@ -117,7 +125,9 @@ class EventLog:
         kept = (
             event
             for event in found
-            if (not kinds or event.kind in kinds) and (not words or holds(event_text(event), words))
+            if (not kinds or event.kind in kinds)
+            and holds_all(event, asked)
+            and (not words or holds(event_text(event), words))
         )
         return itertools.islice(kept, limit)
 
@@ -129,7 +139,10 @@ class EventLog:
         start: str | None = None,
         end: str | None = None,
         kind: str | Collection[str] | None = None,
+        where: Where | None = None,
         run: str | None = None,
+        raw: bool = False,
+        fold: bool = True,
         limit: int = 20,
         tz: tzinfo | None = None,
         now: datetime | None = None,
@@ -140,16 +153,29 @@ class EventLog:
         TimeFormatError, LogError.
         """
         ranges = self._ranges(source, start=start, end=end, tz=tz, now=now)
-        return self._search.find(text, ranges, kinds=_kinds(kind), run=self._run(run), limit=limit)
+        look = self._look(run, raw, fold)
+        return self._search.find(
+            text, ranges, kinds=_kinds(kind), where=conditions(where), look=look, limit=limit
+        )
 
-    def around(self, source: str, text: str, *, n: int = 5, run: str | None = None) -> AroundAnswer:
+    def around(
+        self,
+        source: str,
+        text: str,
+        *,
+        n: int = 5,
+        run: str | None = None,
+        raw: bool = False,
+        fold: bool = True,
+    ) -> AroundAnswer:
         """Answers what began before and after the event of a source that matches `text` best, `n` of each.
 
         Raises InputError for a text without words, UnknownSourceError, LogError.
         """
         source_id = self.resolve(source)
-        matches = self.search(text, source=source_id, run=run, limit=MAX_MATCHES)
-        return answer_around(self._catalog, self._files, source_id, matches, n=n, run=self._run(run))
+        matches = self.search(text, source=source_id, run=run, raw=raw, fold=fold, limit=MAX_MATCHES)
+        look = self._look(run, raw, fold)
+        return answer_around(self._catalog, self._files, source_id, matches, n=n, look=look)
 
     def coverage(
         self,
@@ -190,7 +216,10 @@ class EventLog:
         end: str | None = None,
         kind: str | Collection[str] | None = None,
         text: str | None = None,
+        where: Where | None = None,
         run: str | None = None,
+        raw: bool = False,
+        fold: bool = True,
         tz: tzinfo | None = None,
         now: datetime | None = None,
     ) -> Iterator[str]:
@@ -200,7 +229,19 @@ class EventLog:
         `start`, or else at its first event. Raises ConfigError and what `events` raises.
         """
         source_id = self.resolve(source)
-        found = self.events(source_id, start=start, end=end, kind=kind, text=text, run=run, tz=tz, now=now)
+        found = self.events(
+            source_id,
+            start=start,
+            end=end,
+            kind=kind,
+            text=text,
+            where=where,
+            run=run,
+            raw=raw,
+            fold=fold,
+            tz=tz,
+            now=now,
+        )
         zero_us = None
         if format_ in TIMED:
             if self._catalog.is_live(source_id):
@@ -237,6 +278,9 @@ class EventLog:
                     raise
                 parse_time(start or end or "", live=True, tz=tz, now=now)
         return found
+
+    def _look(self, run: str | None, raw: bool, fold: bool) -> Look:
+        return Look(run=self._run(run), raw=raw, fold=fold)
 
     def _run(self, run: str | None) -> str | None:
         return None if run is None else self._catalog.check_run(run)

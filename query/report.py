@@ -15,7 +15,7 @@ from query.files import LogFiles
 from query.islands import Island, Tables
 from query.rows import SECOND_US, CoverageRow, Lane, instant
 from query.times import utc_text
-from query.view import View
+from query.view import Look, View
 from sinks.layout import SourceRecord
 
 
@@ -129,7 +129,7 @@ def coverage_report(
     gaps: list[Gap] = []
     runs: set[str] = set()
     for one in ranges:
-        view = View(files, catalog, one.lane, run=run)
+        view = View(files, catalog, one.lane, look=Look(run=run))
         span = view.span()
         islands = files.retry(lambda view=view, one=one: tables.islands(files, view.lane, one))  # type: ignore[misc]
         runs.update(island.row.run_id for island in islands)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -19,7 +20,8 @@ from query.listing import Folder, replaced, visible
 from query.rows import Lane, place
 from query.text_index import Fresh, Hit, TextIndex, discard, open_index
 from query.texts import read_texts
-from query.view import View
+from query.view import Look, View
+from query.where import holds_all
 from query.words import event_text, holds, query_words, text_words
 
 SCAN_ROWS = 2000  # so many are looked through in less time than adding them to the index takes
@@ -56,10 +58,11 @@ class Search:
         ranges: Mapping[str, Sequence[Range]],
         *,
         kinds: Collection[str] = (),
-        run: str | None = None,
+        where: Sequence[tuple[str, Any]] = (),
+        look: Look,
         limit: int = 20,
     ) -> list[LoggedEvent]:
-        """Returns the joined events in `ranges` (by source) that hold every word of `text`, the best first.
+        """Returns the events in `ranges` (by source) that hold every word of `text`, the best first.
 
         Raises InputError for a text without words.
         """
@@ -68,7 +71,7 @@ class Search:
             raise InputError(f"cannot search for {text!r}: it holds no letter or digit")
 
         def resolver() -> _Resolver:  # a new one for each try: it remembers what it has given out
-            return _Resolver(self._files, self._catalog, ranges, words, kinds, run)
+            return _Resolver(self._files, self._catalog, ranges, words, kinds, where, look)
 
         try:
             found = self._files.retry(lambda: self._indexed(words, ranges, resolver(), limit))
@@ -170,13 +173,15 @@ class _Resolver:
         ranges: Mapping[str, Sequence[Range]],
         words: Collection[str],
         kinds: Collection[str],
-        run: str | None,
+        where: Sequence[tuple[str, Any]],
+        look: Look,
     ) -> None:
         self._ranges = ranges
         self._words = frozenset(words)
         self._kinds = kinds
+        self._where = where
         self._views = {
-            one.lane: View(files, catalog, one.lane, run=run) for many in ranges.values() for one in many
+            one.lane: View(files, catalog, one.lane, look=look) for many in ranges.values() for one in many
         }
         self._seen: dict[Lane, list[tuple[int, int]]] = defaultdict(list)
 
@@ -203,7 +208,8 @@ class _Resolver:
                 yield from filter(self._wants, joined_events(self._views[one.lane], one))
 
     def _wants(self, event: LoggedEvent) -> bool:
-        return (not self._kinds or event.kind in self._kinds) and holds(event_text(event), self._words)
+        of_kind = not self._kinds or event.kind in self._kinds
+        return of_kind and holds(event_text(event), self._words) and holds_all(event, self._where)
 
 
 def _score(event: LoggedEvent, words: Iterable[str]) -> float:

@@ -65,12 +65,24 @@ class Joined:
         return self.hi_us == _EVER_US
 
 
-class View:
-    """The default view of one lane, or that of the run named by `run`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How a question wants to see the log: which run (None: the default view), and what is put together.
 
-    def __init__(self, files: LogFiles, catalog: Catalog, lane: Lane, *, run: str | None = None) -> None:
+    `raw` shows the parts as they were logged; without `fold` parts are joined, and what only repeats stays.
+    """
+
+    run: str | None = None
+    raw: bool = False
+    fold: bool = True
+
+
+class View:
+    """One lane as a question wants to see it."""
+
+    def __init__(self, files: LogFiles, catalog: Catalog, lane: Lane, *, look: Look) -> None:
         self.lane = lane
-        self.run = run
+        self.look = look
         self._files = files
         self._catalog = catalog
         self._hidden = catalog.superseded(lane.source_id)
@@ -78,8 +90,8 @@ class View:
 
     def run_of(self, session: str) -> str | None:
         """Returns the one run that counts for a file's session; None for a live session: it changes."""
-        if self.run is not None:
-            return self.run
+        if self.look.run is not None:
+            return self.look.run
         if session not in self._file_runs:
             self._file_runs[session] = self._catalog.file_run(self.lane, session)
         return self._file_runs[session]
@@ -136,7 +148,7 @@ class View:
                 exact_hi_us = max(exact_hi_us, hi_us + 1)
             if exact_lo_us < lo_us and exact_hi_us > hi_us:
                 far = (load_lo_us <= far_lo_us, load_hi_us >= far_hi_us)
-                events = _stitched(window, far, wall=self.lane.wall)
+                events = _stitched(window, far, self.look, wall=self.lane.wall)
                 return Joined(lo_us=exact_lo_us, hi_us=exact_hi_us, events=events, window=window)
             if exact_lo_us >= lo_us:
                 load_lo_us = max(load_lo_us - reach_lo_us, far_lo_us)
@@ -188,10 +200,12 @@ def _exact(window: Window, bounds: tuple[int, int], *, wall: bool) -> tuple[int,
     return exact_lo_us, exact_hi_us
 
 
-def _stitched(window: Window, far: tuple[bool, bool], *, wall: bool) -> tuple[LoggedEvent, ...]:
+def _stitched(window: Window, far: tuple[bool, bool], look: Look, *, wall: bool) -> tuple[LoggedEvent, ...]:
     """Joins the window's parts, sorted by place; events open at an edge as `far` as it goes are flagged."""
+    if look.raw:
+        return tuple(sorted(window.parts, key=lambda e: (*place(e, wall=wall), e.event_id)))
     events = []
-    for event in stitch(window.parts):
+    for event in stitch(window.parts, fold=look.fold):
         lo_us, hi_us = clip_place(event, wall=wall)
         before = far[0] and event.open_start and lo_us <= window.lo_us + SLACK_US
         after = far[1] and event.open_end and hi_us >= window.hi_us - SLACK_US

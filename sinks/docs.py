@@ -60,6 +60,11 @@ An event log is a folder of plain Parquet files. Nothing of sightlog is needed t
 - Other settings make another `run_id`, whose rows stand beside the old ones. Choose one run per session.
 - Events are parts: one that crosses a clip's border is one row per clip, `open_end` meeting `open_start`.
   `sightlog events` joins them. A part flagged `tentative` counts only when it joins one that is not.
+- How parts join is a view, never stored: the same kind, describer, run and session, clips that meet, and one
+  thing. What was read or said is one thing when its `join_key` is the same or nearly so, letter by letter. A
+  model words one thing differently in each clip: its parts join when half the words of the shorter key
+  (people and objects, else the description) are in the other, the most alike first; and the only two left at
+  an edge when they share a word at all. Descriptions that only repeat in clip after clip are folded into one.
 - Merging publishes the new file before it deletes those that it replaces. Who reads with a bare glob may see
   a row twice for that instant: make rows distinct by `event_id`, as below. The new file names the old ones.
 

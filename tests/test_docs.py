@@ -47,7 +47,7 @@ def test_every_command_stands_in_the_readme_or_the_docs() -> None:
 def test_every_sightlog_line_of_the_readme_names_real_options() -> None:
     command = get_command(app)
     assert isinstance(command, typer.core.TyperGroup)
-    lines = re.findall(r"^    sightlog (\w+)(.*)$", README, re.MULTILINE)
+    lines = re.findall(r"^    sightlog ([\w-]+)(.*)$", README, re.MULTILINE)
     assert len(lines) >= 8
     for name, rest in lines:
         known = {option for parameter in command.commands[name].params for option in parameter.opts}

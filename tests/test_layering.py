@@ -38,6 +38,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
 }
 # Heavy imports have one home each.
 HOMES: dict[str, set[str]] = {
+    "circuitbreaker": {"operators/served_patience.py"},
+    "tenacity": {"operators/served_patience.py"},
+    "anyio": {"operators/served.py"},
+    "httpx": {"operators/served.py", "pipeline/serve_model.py"},
     "av": {
         "operators/clips.py",
         "operators/container.py",
@@ -47,6 +51,7 @@ HOMES: dict[str, set[str]] = {
         "operators/probe.py",
         "operators/render_writer.py",
         "operators/seek.py",
+        "operators/served_mp4.py",
         "operators/signals.py",
         "operators/sound.py",
         "operators/stills.py",
@@ -57,14 +62,32 @@ HOMES: dict[str, set[str]] = {
         "operators/motion.py",
         "operators/ocr.py",
         "operators/render_scene.py",
+        "operators/served_forms.py",
         "operators/settled.py",
         "operators/signals.py",
         "operators/stills.py",
         "operators/textlines.py",
         "operators/textplaces.py",
     },
+    "huggingface_hub": {"operators/engine_checks.py"},
     "rapidocr": {"operators/ocr.py"},
-    "ray": {"pipeline/cluster.py", "pipeline/run.py", "pipeline/team.py"},
+    "ray": {
+        "pipeline/cluster.py",
+        "pipeline/looking.py",
+        "pipeline/models.py",
+        "pipeline/run.py",
+        "pipeline/team.py",
+    },
+    "sglang": {"operators/engine_start.py", "operators/sglang_plugin.py", "operators/sglang_vision.py"},
+    "tokenizers": {"operators/tokens.py"},
+    "torch": {
+        "operators/engine.py",
+        "operators/engine_checks.py",
+        "operators/patches.py",
+        "operators/sglang_plugin.py",
+        "operators/sglang_vision.py",
+    },
+    "triton": {"operators/sglang_vision.py"},
 }
 MODULES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))
 

@@ -220,6 +220,62 @@ def test_raw_parts_are_json_in_the_public_shape() -> None:
     }
 
 
+def said(start_s: float, end_s: float, key: str, opens: str, **fields: Any) -> LoggedEvent:
+    """A model's part, of a thing that it names `key`."""
+    return part(start_s, end_s, opens=opens, join_key=key, describer="served", kind="activity", **fields)
+
+
+def test_a_models_parts_join_by_the_words_that_they_share() -> None:
+    before = [
+        said(5, 10, "man in a red jacket; boxes", ">", event_id="man"),
+        said(6, 10, "white delivery van", ">", event_id="van"),
+    ]
+    after = [
+        said(10, 14, "a delivery van, white", "<", event_id="van2"),
+        said(10, 16, "person with red jacket and box", "<", event_id="man2"),
+        said(10, 17, "two dogs", "<", event_id="dogs"),
+    ]
+    assert {e.event_id: e.end_s for e in stitch(before + after)} == {"man": 16, "van": 14, "dogs": 17}
+
+
+def test_the_only_parts_on_both_sides_of_an_edge_join_when_they_share_a_word() -> None:
+    before = said(5, 10, "woman in blue coat with suitcase", ">")
+    shares, other = "woman pulling grey trolley away", "brown dog"
+    assert spans(stitch([before, said(10, 14, shares, "<")], fold=False)) == [(5, 14)]
+    assert spans(stitch([before, said(10, 14, other, "<")], fold=False)) == [(5, 10), (10, 14)]
+    crowd = [said(10, 14, shares, "<"), said(10, 15, f"young {shares}", "<")]
+    assert spans(stitch([before, *crowd], fold=False)) == [(5, 10), (10, 14), (10, 15)]
+
+
+def test_a_models_parts_without_people_and_objects_join_by_their_descriptions() -> None:
+    smoke = said(5, 10, "", ">", description="Smoke rises behind the hall.")
+    lights = said(10, 12, "", "<", description="All the lights go out.")
+    more = said(10, 14, "", "<", description="More smoke rises.")
+    assert spans(stitch([smoke, lights], fold=False)) == [(5, 10), (10, 12)]
+    assert spans(stitch([smoke, lights, more], fold=False)) == [(5, 14), (10, 12)]
+    chinese = [said(5, 10, "穿红色外套的男人", ">"), said(10, 12, "红色外套男人", "<")]
+    assert spans(stitch(chinese)) == [(5, 12)]
+
+
+def test_a_models_repetition_folds_though_it_names_the_people_otherwise() -> None:
+    twice = [
+        said(0, 9.6, "man at desk", "", description="A man works at a desk."),
+        said(10, 20, "one person", "", description="a man works at a desk"),
+    ]
+    assert spans(stitch(twice)) == [(0, 20)]
+    assert spans(stitch(twice, fold=False)) == [(0, 9.6), (10, 20)]
+
+
+def test_what_was_true_once_stays_true_and_lists_are_put_together() -> None:
+    (event,) = stitch(
+        [
+            said(7, 10, "striker", ">", attributes='{"penalty": true, "people": ["striker"], "team": "red"}'),
+            said(10, 12, "striker", "<", attributes='{"penalty": false, "people": ["keeper", "striker"]}'),
+        ]
+    )
+    assert json.loads(event.attributes) == {"penalty": True, "people": ["striker", "keeper"], "team": "red"}
+
+
 # events of one kind may overlap when their keys tell them apart
 _events = st.lists(
     st.tuples(st.integers(0, 400), st.integers(0, 150), st.sampled_from(["motion", "text"])), max_size=8
@@ -265,7 +321,9 @@ _wobbly = st.lists(
         st.integers(0, 9),
         st.integers(0, 10),
         st.sampled_from(["", "<", ">", "<>"]),
-        st.sampled_from(["", "abcdefghij", "abcdefghix", "abcdefghyx", "other text"]),
+        st.sampled_from(
+            ["", "abcdefghij", "abcdefghix", "abcdefghyx", "other text", "text here", "other one"]
+        ),
         st.sampled_from(["One.", "one", "Two."]),
         st.sampled_from([(), ("tentative",), ("damaged",)]),
     ),
@@ -273,10 +331,12 @@ _wobbly = st.lists(
 )
 
 
-@given(made=_wobbly, random=st.randoms(), fold=st.booleans())
-@settings(max_examples=300, deadline=None)
+@given(
+    made=_wobbly, random=st.randoms(), fold=st.booleans(), describer=st.sampled_from(["builtin", "served"])
+)
+@settings(max_examples=400, deadline=None)
 def test_the_order_of_parts_does_not_matter_and_stitching_twice_changes_nothing(
-    made: list[tuple[Any, ...]], random: Any, fold: bool
+    made: list[tuple[Any, ...]], random: Any, fold: bool, describer: str
 ) -> None:
     parts = [
         part(
@@ -288,6 +348,7 @@ def test_the_order_of_parts_does_not_matter_and_stitching_twice_changes_nothing(
             join_key=key,
             description=description,
             flags=flags,
+            describer=describer,
         )
         for number, (clip, start, end, opens, key, description, flags) in enumerate(made)
     ]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import config
 from pipeline.doctor import Check, examine
+from tests.operators.served_fake import FakeServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +32,7 @@ def _log_check(log: Path) -> Check:
 def test_everything_that_matters_is_looked_at(checks: dict[str, Check]) -> None:
     assert list(checks) == [
         *("python", "ffmpeg", "codecs", "filters", "video", "text on screen", "ray", "cpu", "memory"),
-        *("shared memory", "open files", "disk", "log folder", "gpu", "sglang", "ffmpeg command"),
+        *("shared memory", "open files", "disk", "log folder", "gpu", "sglang", "model", "ffmpeg command"),
     ]
 
 
@@ -105,3 +107,26 @@ def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     gpu = next(check for check in examine(tmp_path) if check.name == "gpu")
     assert (gpu.ok, gpu.found) == ("ok", "NVIDIA H200, 143771 MiB, 570.1")
+
+
+def _model_check(folder: Path, **named: object) -> Check:
+    settings = config.load(None, {name.replace("__", "."): value for name, value in named.items()})
+    return next(check for check in examine(folder, settings) if check.name == "model")
+
+
+def test_a_configured_server_is_asked(tmp_path: Path) -> None:
+    with FakeServer() as server:
+        named = {"describer": "served", "model__name": "fake-vlm", "served__base_url": server.base_url}
+        check = _model_check(tmp_path, **named)
+    assert (check.ok, check.found) == ("ok", f"{server.base_url} answers and serves fake-vlm")
+    gone = _model_check(tmp_path, **named)
+    assert gone.ok == "missing"
+    assert server.base_url in gone.found
+    assert "serve-model" in gone.remedy
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia/gpus").is_dir(), reason="this machine has a GPU")
+def test_an_engine_without_a_gpu_or_sglang_is_missing(tmp_path: Path) -> None:
+    check = _model_check(tmp_path, describer="sglang")
+    assert check.ok == "missing"
+    assert "served" in check.remedy
