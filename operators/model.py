@@ -100,10 +100,10 @@ class ModelSettings(BaseModel):
         description="for one reply, waiting behind other clips included; then the clip is logged as failed",
     )
     clips_in_flight: int = Field(
-        default=256,
+        default=128,
         ge=1,
         le=1024,
-        description="clips a describing actor holds at once; an H200 decodes 256 for little more than 128",
+        description="clips a describing actor holds at once; an H200 is full with 256, others with fewer",
     )
 
     @field_validator("kinds")
