@@ -19,7 +19,7 @@ index: $(VENV)/.installed ## index your own video: make index VIDEO=path
 	@$(BIN)/sightlog index "$(VIDEO)" --log "$(LOG)" --events
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@
 
 Every clip is distinct (other pixels), the prefix cache is off, the reply's length is forced, and clips go in
 as uint8 frames through `EngineBackend.complete`, as the product sends them. The load is closed: a fixed
-number of clips is always in flight, and what is counted is what completes in a window after the first wave.
+number of clips is always in flight. Equal clips end in waves, so whole waves are counted, after the first.
 """
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ def nothing() -> Signals:
     )
 
 
-async def load(backend: EngineBackend, clips: Clips, profile: Profile, window_s: float) -> dict[str, Any]:
-    """Keeps `profile.in_flight` clips in flight; returns the rates and latencies of what ended in the window.
+async def load(backend: EngineBackend, clips: Clips, profile: Profile, waves: int) -> dict[str, Any]:
+    """Keeps `profile.in_flight` clips in flight; returns the rates and latencies of `waves` times as many.
 
-    The window opens when the first wave has ended, and is longer for a load of one clip.
+    Counted from the end of the first wave on, whose clips wait for compilers.
     """
     ended: list[tuple[float, float, int, int]] = []
     closes = asyncio.Event()
@@ -129,13 +129,12 @@ async def load(backend: EngineBackend, clips: Clips, profile: Profile, window_s:
     async with asyncio.TaskGroup() as group:
         for _ in range(profile.in_flight):
             group.create_task(keep_one_in_flight())
-        while len(ended) < profile.in_flight:
-            await asyncio.sleep(0.05)
-        opened = time.monotonic()
-        await asyncio.sleep(window_s)
-        closed = time.monotonic()
+        while len(ended) < profile.in_flight * (1 + waves):
+            await asyncio.sleep(0.02)
         closes.set()
-    counted = [one for one in ended if opened <= one[0] < closed]
+    ended.sort()
+    counted = ended[profile.in_flight : profile.in_flight * (1 + waves)]
+    opened, closed = ended[profile.in_flight - 1][0], counted[-1][0]
     clips_s = len(counted) / (closed - opened)
     latencies_s = sorted(latency_s for _, latency_s, _, _ in counted)
     return {
@@ -160,7 +159,7 @@ def main() -> None:
     parser.add_argument("--dummy", action="store_true", help="random weights")
     parser.add_argument("--init", default="the model's", help="how weights were made, for the record")
     parser.add_argument("--profiles", default="a_128,b_100,b_1,a_alone,b_alone")
-    parser.add_argument("--window-s", type=float, default=25.0)
+    parser.add_argument("--waves", type=int, default=4)
     parser.add_argument("--settings", default="{}", help="EngineSettings as JSON")
     parser.add_argument("--name", default="describe-h200")
     parser.add_argument("--out", type=Path, default=results_io.RESULTS)
@@ -180,7 +179,7 @@ def main() -> None:
     start_s = time.monotonic() - began
     clips, profiles = Clips(), {}
     for name in given.profiles.split(","):
-        profiles[name] = asyncio.run(load(backend, clips, PROFILES[name], given.window_s))
+        profiles[name] = asyncio.run(load(backend, clips, PROFILES[name], given.waves))
         figures = {
             "init": given.init,
             "settings": settings.model_dump(mode="json"),

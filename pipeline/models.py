@@ -37,7 +37,7 @@ class ModelPool:
 
     async def setup(self) -> None:
         """Starts every model, however long that takes; raises the DescribeError of one that cannot start."""
-        await asyncio.gather(*(self._start(actor) for actor in self.actors))
+        await asyncio.gather(*(self._start(actor, tries=1) for actor in self.actors))
 
     async def acquire(self, prefer: Any = None) -> Any:
         """Waits for a free slot and returns its actor; `describe` gives the slot back."""
@@ -84,7 +84,7 @@ class ModelPool:
             self._starting[actor].add_done_callback(lambda _: self._starting.pop(actor))
         await asyncio.shield(self._starting[actor])
 
-    async def _start(self, actor: Any, *, tries: int = 1) -> None:
+    async def _start(self, actor: Any, *, tries: int) -> None:
         while True:
             tries -= 1
             try:
@@ -97,10 +97,12 @@ class ModelPool:
                 if not tries:
                     raise error.cause from error
             except RayActorError as error:
-                raise DescribeError(
-                    "the model's process died again and again while it started; see `sightlog doctor` for "
-                    "what this machine has"
-                ) from error
+                # It may also be that Ray, on a busy machine, has not brought the process back yet.
+                if not tries:
+                    raise DescribeError(
+                        "the model's process died again and again while it started; see `sightlog doctor` "
+                        "for what this machine has"
+                    ) from error
             await asyncio.sleep(self._between_starts_s)
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+from operators.render import DemoTruth, render_demo
 
 MEDIA = Path(os.environ.get("SIGHTLOG_MEDIA", Path(__file__).resolve().parents[2] / "shared" / "media"))
 
@@ -18,6 +23,28 @@ def media() -> Path:
     if os.environ.get("REQUIRE_MEDIA") == "1":
         pytest.fail(f"REQUIRE_MEDIA=1 but {MEDIA} is absent")
     pytest.skip(f"real footage is absent: {MEDIA}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """The demo video, its truth as a JSON file beside it, and the truth itself. Not to be changed."""
+
+    path: Path
+    truth: DemoTruth
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """The demo video, rendered once for all workers (six seconds of one core)."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
+    truth = folder / "truth.pickle"
+    with FileLock(f"{folder}.lock"):
+        if not truth.exists():
+            folder.mkdir()
+            path = folder / "demo.mp4"
+            truth.write_bytes(pickle.dumps(render_demo(path, truth_path=path.with_suffix(".json"))))
+    return Rendered(path=folder / "demo.mp4", truth=pickle.loads(truth.read_bytes()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,10 +14,11 @@ from operators.clips import ClipBuilder, ClipSettings
 from operators.core import Clip, Event
 from operators.decode import FileDecoder
 from operators.identity import event_id
-from operators.render import DemoEvent, DemoTruth, render_demo
+from operators.render import DemoEvent, DemoTruth
 from operators.signals import SignalMeter
 from operators.stitch import LoggedEvent, stitch
 from operators.timeline import place
+from tests.conftest import Rendered
 
 MOTION_S = 0.5
 TEXT_S = 1.0
@@ -54,20 +55,18 @@ def logged(clip: Clip, events: tuple[Event, ...]) -> list[LoggedEvent]:
 
 
 @pytest.fixture(scope="module")
-def truth_and_events(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoTruth, list[LoggedEvent]]:
-    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
-    truth = render_demo(path)
+def truth_and_events(rendered: Rendered) -> tuple[DemoTruth, list[LoggedEvent]]:
     describer = BuiltinDescriber()
     describer.setup()
     try:
         parts = [
             part
-            for clip in clips_of(path)
+            for clip in clips_of(rendered.path)
             for part in logged(clip, place(asyncio.run(describer.describe(clip)).events, clip))
         ]
     finally:
         describer.close()
-    return truth, stitch(parts)
+    return rendered.truth, stitch(parts)
 
 
 @pytest.fixture(scope="module")

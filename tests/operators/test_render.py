@@ -16,6 +16,7 @@ import pytest
 from operators.core import F32, F64
 from operators.errors import ConfigError, RecordError
 from operators.render import DemoTruth, VideoWriter, render_demo
+from tests.conftest import Rendered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,8 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
-    truth = render_demo(path, truth_path=path.with_suffix(".json"))
+def demo(rendered: Rendered) -> Demo:
+    path, truth = rendered.path, rendered.truth
     with av.open(str(path)) as container:
         frames = [(frame.time, frame.to_ndarray(format="gray")) for frame in container.decode(video=0)]
     with av.open(str(path)) as container:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from operators.render import render_demo
+from tests.conftest import Rendered
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,8 +54,6 @@ def sightlog() -> Callable[..., Ran]:
 
 
 @pytest.fixture(scope="session")
-def demo_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_video(rendered: Rendered) -> Path:
     """The demo video, rendered once."""
-    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
-    render_demo(path)
-    return path
+    return rendered.path
