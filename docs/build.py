@@ -49,6 +49,12 @@ def figures_markdown(results: Path) -> str:
     return "\n".join([MARK, "", "| measured | figure | against |", "|---|---|---|", *rows]) + "\n"
 
 
+_LOADS = {
+    "a_128": "video seconds a GPU second, 20 frames 448x448 and 128 tokens per 10 s clip (random weights)",
+    "b_1": "the same, 80 frames and one token",
+}
+
+
 def _rows(r: dict[str, Any]) -> Iterator[str]:
     """Yields the table rows of one benchmark's JSON."""
     match r["benchmark"]:
@@ -71,6 +77,13 @@ def _rows(r: dict[str, Any]) -> Iterator[str]:
             what = "whole pipeline over the real footage, Ray's start excluded"
             share = 100 * r["share_of_plain_loop"]
             yield f"| {what} | **{share:.0f} %** | a plain two-process decode-and-describe loop |"
+        case "describe-h200":
+            limit = "the physical limit of one H200: {:.0%}; without sightlog's changes to SGLang {}"
+            for name, what in _LOADS.items():
+                if (load := r["profiles"].get(name)) is not None:
+                    before = r["before"][name]["video_s_per_gpu_s"]
+                    against = limit.format(load["roofline_share"], before)
+                    yield f"| {what} | **{load['video_s_per_gpu_s']:.0f}** | {against} |"
         case "kill":
             killed = sum(r["killed"].values())
             what = f"{r['rounds']} rounds of SIGKILL at random moments ({killed} kills)"

@@ -15,7 +15,7 @@ from typing import Any
 from operators.errors import DescribeError
 
 ARCHITECTURES = ("Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration")
-INSTALL = "pip install 'sightlog[sglang]'"
+INSTALL = "pip install '.[sglang]' in sightlog's folder"
 _ALWAYS = ("config.json", "tokenizer.json", "preprocessor_config.json")
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"

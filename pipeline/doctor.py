@@ -186,7 +186,7 @@ def _sglang() -> Finding:
     try:
         return "ok", f"SGLang {version('sglang')}", ""
     except PackageNotFoundError:
-        return "warning", "installed without its version", "install sightlog[sglang] afresh"
+        return "warning", "installed without its version", "pip install '.[sglang]' in sightlog's folder"
 
 
 def _model(settings: Settings | None) -> Finding:

@@ -27,7 +27,7 @@ from pipeline.config import Settings
 
 DEFAULT_PORT = 30000
 DEFAULT_WAIT_S = 1800.0  # a first start downloads 31 GB and compiles kernels
-_INSTALL = "pip install 'sightlog[sglang]'"
+_INSTALL = "pip install '.[sglang]' in sightlog's folder"
 _LOOK_EVERY_S = 0.5
 _PLAIN_EVERY_S = 15.0
 _ANSWER_WITHIN_S = 30.0  # /health_generate has the model write a token

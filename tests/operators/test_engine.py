@@ -339,7 +339,7 @@ def test_without_sglang_the_sentence_says_how_to_install_it(folder: Path) -> Non
     with pytest.raises(DescribeError) as error:
         check_installed("sglang_that_is_nowhere")
     assert str(error.value) == (
-        "describer 'sglang': SGLang is not installed here; pip install 'sightlog[sglang]'"
+        "describer 'sglang': SGLang is not installed here; pip install '.[sglang]' in sightlog's folder"
     )
 
 
