@@ -227,7 +227,7 @@ def test_a_missing_sglang_is_one_sentence_with_the_install_line(
     model: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sglang", None)
-    with pytest.raises(ConfigError, match=r"not installed here; pip install 'sightlog\[sglang\]'"):
+    with pytest.raises(ConfigError, match=r"not installed here; pip install '.\[sglang\]'"):
         serve_model(settings(model), host="127.0.0.1", port=port, extra_args=[], wait_s=60)
 
 
