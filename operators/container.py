@@ -16,11 +16,12 @@ import av
 import av.container
 import av.error
 import av.stream
+from av.codec.hwaccel import HWAccel
 from av.format import Flags as FormatFlags
 from av.stream import Discard, Disposition
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.errors import InputError, LimitError, NotVideoError
+from operators.errors import DecoderError, InputError, LimitError, NotVideoError
 from operators.refusal import check_file, too_many_streams, why_unreadable
 
 FORMATS = (
@@ -109,11 +110,13 @@ class OpenVideo:
     only_dts: bool
 
 
-def open_video(path: Path | str, limits: DecodeLimits) -> OpenVideo:
+def open_video(path: Path | str, limits: DecodeLimits, *, hwaccel: str | None = None) -> OpenVideo:
     """Opens the local file at `path` under `limits` and chooses its streams; the caller closes the container.
 
     The picture is the largest video stream, the first of equals, covers left out; the sound is FFmpeg's best
-    match to it. Raises NotVideoError or LimitError.
+    match to it. `hwaccel` names a kind of FFmpeg's hardware decoders (`cuda`: NVDEC); what those cannot
+    decode is decoded as without. Raises NotVideoError or LimitError; DecoderError where there is no such
+    hardware.
     """
     path = Path(path)
     check_file(path)
@@ -132,8 +135,15 @@ def open_video(path: Path | str, limits: DecodeLimits) -> OpenVideo:
             options=options,
             timeout=(limits.open_timeout_s, limits.read_timeout_s),
             metadata_errors="replace",
+            hwaccel=None if hwaccel is None else HWAccel(hwaccel, allow_software_fallback=True),
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if hwaccel is not None:
+            open_video(path, limits).container.close()  # raises if it is the file's fault
+            raise DecoderError(
+                f"no {hwaccel!r} decoder can be used here ({error}); set decode.hwaccel to none, or see what "
+                "`nvidia-smi` says of the driver"
+            ) from error
         raise why_unreadable(path, error, max_streams=limits.max_streams) from error
     try:
         return _choose(path, container, limits)

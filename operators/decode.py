@@ -59,10 +59,11 @@ class FileDecoder:
     `from_s`: begins with the picture on screen at that media second, and yields it and all later ones, and
     the sounds from there, exactly as a decode of the whole file does; only `index` counts from where decoding
     began. Where the container has no exact index, everything before is decoded and dropped. One decoder
-    thread is the cheapest; more help only a single file that must be done soon.
+    thread is the cheapest; more help only a single file that must be done soon. With `hwaccel` (`cuda`) the
+    hardware decodes, and pictures come as it gives them (NV12), in this machine's memory.
 
-    Entering raises NotVideoError or LimitError. Iterating raises NotVideoError when not one picture came out,
-    and nothing else: what goes wrong later is in `report`.
+    Entering raises NotVideoError, LimitError or DecoderError. Iterating raises NotVideoError when not one
+    picture came out, and nothing else: what goes wrong later is in `report`.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class FileDecoder:
         sound: bool = True,
         from_s: float = 0.0,
         thread_count: int = 1,
+        hwaccel: str | None = None,
     ) -> None:
         self._path = Path(path)
         self._limits = limits or DecodeLimits()
         self._wants_sound = sound
         self._from_s = from_s
         self._thread_count = thread_count
+        self._hwaccel = hwaccel
         self._opened: OpenVideo | None = None
         self._damage = Damage()
         self._splices: list[float] = []
@@ -153,7 +156,7 @@ class FileDecoder:
 
     def _open(self) -> None:
         self.close()
-        self._opened = opened = open_video(self._path, self._limits)
+        self._opened = opened = open_video(self._path, self._limits, hwaccel=self._hwaccel)
         opened.video.codec_context.thread_count = self._thread_count
         self._clock = PictureClock(
             tick_s=opened.tick_s,

@@ -3,7 +3,8 @@
 SightlogError
 ├── InputError            what the user pointed at cannot be used
 │   ├── NotVideoError     it opens, or not, but holds no video that can be decoded
-│   └── LimitError        it is video, but larger than the limits allow
+│   ├── LimitError        it is video, but larger than the limits allow
+│   └── DecoderError      the hardware that shall decode it cannot be used
 ├── TimeFormatError       a time that cannot be read
 ├── ConfigError           a setting that is unknown or out of range
 ├── RecordError           a noun (Clip, Event, ...) that contradicts itself: a fault of ours
@@ -22,12 +23,63 @@ from __future__ import annotations
 
 import re
 
-_USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
+# One URL: up to white space, or to where another begins after a separator. Passwords may hold anything else.
+_URL = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>(?:(?![,;|\"'`(<>=\[{][a-z][a-z0-9+.-]*://)\S)+)", re.I
+)
+_HOST = re.compile(r"(?:\[[0-9a-f:.%]*\]|[\w.~%-]*)(?::\d*)?[,;:.)\]}]*$", re.I)
+_CLOSING = r"[\"'`<>](?=[\s:;,.)\]}>\"'`]|$)"  # other quotes may be part of a password
+_ENCODED_USERINFO = re.compile(  # once or twice
+    r"(?:(?<=3A%2F%2F)|(?<=3A%252F%252F))[^\s&\"'`<>]{0,512}%(?:25)?40", re.I
+)
+# Names of secrets in queries, and in the paths of cameras that put their query there (`/user=a&password=b`).
+_LONG = r"(?:passw(?:or)?d|passphrase|pwd|token|secret|apikey|accesskey|signature|credentials?)"
+_SHORT = r"(?:pass|pas|pw|psw|loginpas|key|auth|authorization|sig|jwt|sid|session)"
+_NAMES = rf"(?:[\w.-]*{_LONG}|(?:[\w.-]*[_.-])?{_SHORT})"
+_IN_PATH = rf"(?:[a-z0-9.-]*{_LONG}|(?:[a-z0-9.-]*[.-])?{_SHORT})"
+_VALUE = rf"(?:(?!{_CLOSING})[^&\s])+"
+_QUERY = re.compile(rf"([?&]{_NAMES}=){_VALUE}", re.I)
+_PATH = re.compile(rf"([/;_]{_IN_PATH}=){_VALUE}", re.I)
+_ENCODED_QUERY = re.compile(
+    rf"(%(?:25)*(?:3F|26|3B|2F){_NAMES}%(?:25)*3D)(?:(?!%(?:25)*26)[^&\s\"'`<>])+", re.I
+)
+_SAFE_PORTS = frozenset({"http", "https"})  # `host:80/a@b` is a page there; elsewhere `80/a` is a password
 
 
 def redact(text: str) -> str:
-    """Replaces the user and password of every URL in `text` by `***`; FFmpeg's own messages contain them."""
-    return _USERINFO.sub("***@", text)
+    """Returns `text` without the users, passwords, tokens and keys of the URLs in it, each replaced by `***`.
+
+    Programs put addresses into their messages as they got them, so an address need not be a valid one: a
+    password may hold `@`, `/`, `?`, `#` and quotes. Where it cannot be told how far it goes, too much goes
+    rather than too little. What is in no URL stays: `mail a@b.c`, `12:30@gate`. Applying it again changes
+    nothing.
+    """
+    if "://" in text:
+        text = _URL.sub(_hide, text)
+    if "%" in text:
+        text = _ENCODED_QUERY.sub(r"\1***", _ENCODED_USERINFO.sub("***%40", text))
+    return _QUERY.sub(r"\1***", text)
+
+
+def _hide(url: re.Match[str]) -> str:
+    rest = url["rest"]
+    return f"{url['scheme']}://" + _PATH.sub(r"\1***", _without_userinfo(url["scheme"], rest))
+
+
+def _without_userinfo(scheme: str, rest: str) -> str:
+    head = re.split(_CLOSING, rest, maxsplit=1)[0]
+    authority = re.split(r"[/?#\\]", head, maxsplit=1)[0]
+    plausible = _HOST.match(authority) is not None
+    if "@" in authority or ("@" in head and not plausible):
+        return "***" + rest[head.rindex("@") :]
+    if "@" in rest and not plausible:  # the quote is part of the password
+        return "***" + rest[rest.rindex("@") :]
+    if "%40" in authority:
+        return "***" + rest[authority.rindex("%40") :]
+    path = re.split(r"[?#]", head, maxsplit=1)[0]
+    if "@" in path and re.search(r":\d+$", authority) and scheme.lower() not in _SAFE_PORTS:
+        return "***" + rest[path.rindex("@") :]
+    return rest
 
 
 class SightlogError(Exception):
@@ -58,6 +110,12 @@ class LimitError(InputError):
     """The input is larger than the limits allow."""
 
     reason_code = "over_limit"
+
+
+class DecoderError(InputError):
+    """The hardware that shall decode the input cannot be used."""
+
+    reason_code = "no_decoder"
 
 
 class TimeFormatError(SightlogError):

@@ -95,7 +95,10 @@ class Decoder:
     def _cut(self, task: DecodeTask) -> Iterator[Clip]:
         settings = self._settings
         decode_from_s = settings.clips.decode_from_s(task.needed_from_s)
-        with FileDecoder(task.path, limits=settings.decode.limits, from_s=decode_from_s) as decoder:
+        decode = settings.decode
+        with FileDecoder(
+            task.path, limits=decode.limits, from_s=decode_from_s, hwaccel=decode.hwaccel
+        ) as decoder:
             builder = ClipBuilder(
                 source_id=task.source_id,
                 session=task.session,

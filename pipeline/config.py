@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,6 +28,7 @@ from operators.gate import GateSettings
 from operators.model import ModelSettings
 from operators.probe import DecodeLimits
 from operators.served_settings import ServedSettings
+from pipeline.streams import MetricsSettings, StreamSettings
 
 
 class DecodeSettings(BaseModel):
@@ -36,6 +37,10 @@ class DecodeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     limits: DecodeLimits = Field(default=DecodeLimits(), description="what a file may ask of the decoder")
+    hwaccel: Literal["cuda"] | None = Field(
+        default=None,
+        description="cuda: an NVIDIA GPU's own decoders, where cores are too few for the engine; none: CPU",
+    )
     memory_bytes: int = Field(
         default=4 * 2**30,
         ge=2**29,
@@ -135,6 +140,12 @@ class Settings(BaseModel):
     compact: CompactSettings = Field(
         default=CompactSettings(), description="when the log's small files are merged"
     )
+    streams: tuple[StreamSettings, ...] = Field(
+        default=(), description="the cameras that `sightlog run` watches, each with settings of its own"
+    )
+    metrics: MetricsSettings = Field(
+        default=MetricsSettings(), description="numbers of a running `watch` or `run`, for Prometheus"
+    )
     ray: RaySettings = Field(default=RaySettings(), description="where the actors run")
 
 
@@ -209,12 +220,24 @@ def _sentence(name: str, error: ValidationError) -> str:
 
 
 def documented(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yields (dotted name, default as JSON, description) of every setting, depth first."""
+    """Yields (dotted name, default as JSON, description) of every setting, depth first.
+
+    The settings of a list's items follow it, as `streams[].id`.
+    """
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
+        item = next((a for a in get_args(field.annotation) if _is_record(a)), None)
         if isinstance(default, BaseModel):
             yield from documented(type(default), f"{prefix}{name}.")
+        elif field.is_required():
+            yield f"{prefix}{name}", "", field.description or ""
         else:
             plain = TypeAdapter(Any).dump_python(default, mode="json", exclude_none=True)
             shown = json.dumps(plain, ensure_ascii=False)
             yield f"{prefix}{name}", shown, field.description or ""
+        if item is not None and default == ():
+            yield from documented(item, f"{prefix}{name}[].")
+
+
+def _is_record(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

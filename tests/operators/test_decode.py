@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from operators.decode import DecodeReport, FileDecoder, Picture, Sound, to_rgb
-from operators.errors import NotVideoError
+from operators.errors import DecoderError, NotVideoError
 from operators.probe import DecodeLimits
 from tests.operators import drawn
 
@@ -377,4 +378,19 @@ def test_a_decoder_is_used_inside_its_with_block(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="outside its `with` block"):
         list(FileDecoder(drawn.write(tmp_path / "whole.mp4", range(0, 1000, 40))))
     with pytest.raises(NotVideoError, match=r"gone\.mp4 does not exist"), FileDecoder(tmp_path / "gone.mp4"):
+        pass
+
+
+def test_hardware_that_is_not_there_is_one_sentence_and_not_the_files_fault(media: Path) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has it")
+    with (
+        pytest.raises(DecoderError, match="no 'cuda' decoder can be used here"),
+        FileDecoder(media / "bench_1080p30_60s.mp4", hwaccel="cuda"),
+    ):
+        pass
+    with (
+        pytest.raises(NotVideoError),
+        FileDecoder(media / "awkward/lfs_pointer.mp4", hwaccel="cuda"),
+    ):
         pass
