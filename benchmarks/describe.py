@@ -27,7 +27,6 @@ from operators.model import Request
 from operators.prompt import Prompt
 
 CLIP_S = 10.0
-_SIDE = 448
 _DISTINCT = 1 << 21  # first bytes of clips; two clips that start at the same one are this many clips apart
 
 # About as long as the captions that rivals measure with.
@@ -51,15 +50,17 @@ class Profile:
     frames: int
     out: int
     in_flight: int
-    limit_clips_s: float
+    limit_clips_s: float = 0.0
+    height: int = 448
+    width: int = 448
 
 
 PROFILES = {
     "a_128": Profile(frames=20, out=128, in_flight=256, limit_clips_s=37.0),
     "b_100": Profile(frames=80, out=100, in_flight=96, limit_clips_s=8.56),
     "b_1": Profile(frames=80, out=1, in_flight=48, limit_clips_s=9.5),
-    "a_alone": Profile(frames=20, out=128, in_flight=1, limit_clips_s=0.0),
-    "b_alone": Profile(frames=80, out=100, in_flight=1, limit_clips_s=0.0),
+    "a_alone": Profile(frames=20, out=128, in_flight=1),
+    "b_alone": Profile(frames=80, out=100, in_flight=1),
 }
 
 
@@ -68,14 +69,14 @@ class Clips:
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
-        self._noise = rng.integers(0, 256, 80 * _SIDE * _SIDE * 3 + _DISTINCT, dtype=np.uint8)
+        self._noise = rng.integers(0, 256, 80 * 448 * 448 * 3 + _DISTINCT, dtype=np.uint8)
         self._made = 0
 
-    def make(self, frames: int) -> Clip:
-        """Returns the next clip of [frames, 448, 448, 3]."""
+    def make(self, frames: int, height: int = 448, width: int = 448) -> Clip:
+        """Returns the next clip of [frames, height, width, 3]."""
         self._made += 1
         first = self._made * 3001 % _DISTINCT
-        size = frames * _SIDE * _SIDE * 3
+        size = frames * height * width * 3
         times_s = np.arange(frames, dtype=np.float64) * (CLIP_S / frames)
         return Clip(
             clip_id=f"noise/{self._made}",
@@ -83,7 +84,7 @@ class Clips:
             session="0",
             start_s=0.0,
             end_s=CLIP_S,
-            frames=self._noise[first : first + size].reshape(frames, _SIDE, _SIDE, 3),
+            frames=self._noise[first : first + size].reshape(frames, height, width, 3),
             pts_s=times_s,
             signals=nothing(),
         )
@@ -121,7 +122,8 @@ async def load(backend: EngineBackend, clips: Clips, profile: Profile, waves: in
     async def keep_one_in_flight() -> None:
         while not closes.is_set():
             began = time.monotonic()
-            request = Request(clip=clips.make(profile.frames), prompt=PROMPT, max_new_tokens=profile.out)
+            clip = clips.make(profile.frames, profile.height, profile.width)
+            request = Request(clip=clip, prompt=PROMPT, max_new_tokens=profile.out)
             reply = await backend.complete(request)
             now = time.monotonic()
             ended.append((now, now - began, reply.prompt_tokens or 0, reply.output_tokens or 0))

@@ -99,6 +99,10 @@ class ModelSettings(BaseModel):
         gt=0,
         description="for one reply, waiting behind other clips included; then the clip is logged as failed",
     )
+    ask_again: bool = Field(
+        default=True,
+        description="ask once more for a reply that is empty or not of the schema; false to measure speed",
+    )
     clips_in_flight: int = Field(
         default=128,
         ge=1,
@@ -172,8 +176,10 @@ class ModelDescriber:
         try:
             findings = await self._ask(clip, self._settings.temperature)
         except EmptyReplyError:
+            if not self._settings.ask_again:
+                raise
             findings = None
-        if findings is not None and findings.outcome is not Outcome.INVALID:
+        if findings is not None and not (findings.outcome is Outcome.INVALID and self._settings.ask_again):
             return findings
         self._usage = replace(self._usage, asked_again=self._usage.asked_again + 1)
         return await self._ask(clip, max(AGAIN_TEMPERATURE, self._settings.temperature))
@@ -185,7 +191,7 @@ class ModelDescriber:
     def settings(self) -> dict[str, Any]:
         """Returns everything that changes the words: part of the run's identity."""
         asked = self._settings.model_dump(
-            mode="json", include={"name", "language", "kinds", "max_new_tokens", "temperature"}
+            mode="json", include={"name", "language", "kinds", "max_new_tokens", "temperature", "ask_again"}
         )
         return {
             "version": VERSION,

@@ -204,8 +204,9 @@ def test_the_settings_name_all_that_changes_the_words_and_nothing_else(tmp_path:
     own.write_text("=== system ===\n$language\n=== before ===\n$kinds $form\n=== after ===\n$length_s")
     base = describer_of()[0].settings()
     assert set(base) == {
-        "version", "name", "language", "kinds", "max_new_tokens", "temperature", "prompt", "backend"
-    }  # fmt: skip
+        *("version", "name", "language", "kinds", "max_new_tokens", "temperature", "ask_again"),
+        *("prompt", "backend"),
+    }
     assert base["backend"] == {"kind": "scripted", "form": "scripted"}
     changing: list[dict[str, Any]] = [
         {"language": "中文"},
@@ -265,3 +266,9 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 def test_errors_keep_their_reason_across_processes(error: type[DescribeError], code: str) -> None:
     again = pickle.loads(pickle.dumps(error("subject; remedy")))
     assert (type(again), str(again), again.reason_code) == (error, "subject; remedy", code)
+
+
+def test_speed_can_be_measured_without_asking_again() -> None:
+    describer, backend = describer_of("nonsense", ask_again=False)
+    assert starts(describer)[0] == "invalid"
+    assert len(backend.asked) == 1
