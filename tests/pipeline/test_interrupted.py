@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kill import CONFIG, rounds, rows
+from benchmarks.kill import rounds, rows
 from benchmarks.processes import tree, wait_gone
 from tests.pipeline.conftest import ROOT, Ran, command_line
 
@@ -68,7 +68,6 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
 
 
 def test_sigkill_at_random_moments_changes_nothing_in_the_log(demo_video: Path, tmp_path: Path) -> None:
-    # Reading text is most of a run's time and none of its danger.
-    figures = rounds(3, [demo_video], tmp_path, most=2, config=CONFIG + "builtin: {text: false}\n")
+    figures = rounds(3, [demo_video], tmp_path, most=2)
     assert figures["differences"] == 0
     assert sum(figures["killed"].values()) >= 3
