@@ -83,6 +83,9 @@ class SignalMeter(Protocol):
     def reset(self) -> None:
         """Forgets what the next picture would be compared with; keeps what was measured."""
 
+    def gap(self) -> None:
+        """The same where only some pictures were not decoded: text that still stands is known again."""
+
 
 class Gate(Protocol):
     """Says whether a model needs to look at a clip (`operators.gate` has the real one)."""
@@ -98,6 +101,17 @@ class Gate(Protocol):
         """Takes a clip with the verdict that it had in an earlier decode, instead of judging it."""
 
 
+class WallClock(Protocol):
+    """Knows the wall clock of a session while it runs (`operators.live_clock` has the real one)."""
+
+    def at(self, pts_s: float) -> tuple[datetime | None, TimeSource, float | None]:
+        """Returns (aware UTC instant, where it comes from, bound of its error in seconds)."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Facts that the clip which closes now carries."""
+
+
 @dataclass(slots=True)
 class _Draft:
     """A clip that is being filled."""
@@ -107,6 +121,7 @@ class _Draft:
     frames: list[U8] = field(default_factory=list)
     pts_s: list[float] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
+    change: float = 0.0  # between pictures that are far apart, which the signals do not say
     first: Picture | None = None
 
 
@@ -124,7 +139,8 @@ class ClipBuilder:
     A clip closes when the picture has passed its end and so has the sound, or the picture by `SOUND_WAIT_S`:
     sound that comes later still is lost to the signals.
 
-    `start_time` is the aware UTC time of media second 0. Clips that begin before `from_s` are measured, for
+    `start_time` is the aware UTC time of media second 0; a `clock` is asked instead when a clip closes, where
+    the wall clock is learned while the session runs. Clips that begin before `from_s` are measured, for
     those after them, and not returned. `verdicts` (quiet or not, by clip_id) are those of an earlier decode:
     the gate compares with clips that passed, so a decode from the middle must know which did. Only the
     signals within `WARM_UP_S` of where decoding began can differ between it and a whole decode.
@@ -141,6 +157,7 @@ class ClipBuilder:
         start_time: datetime | None = None,
         time_source: TimeSource = TimeSource.NONE,
         time_error_s: float | None = None,
+        clock: WallClock | None = None,
         cues: tuple[Cue, ...] = (),
         flags: tuple[str, ...] = (),
         from_s: float = 0.0,
@@ -155,6 +172,7 @@ class ClipBuilder:
         self._start_time = start_time
         self._time_source = time_source
         self._time_error_s = time_error_s
+        self._clock = clock
         self._cues = cues
         self._flags = flags
         self._from_s = from_s
@@ -164,6 +182,7 @@ class ClipBuilder:
         self._shown: Picture | None = None
         self._heard_s: float | None = None
         self._scaler = VideoReformatter()
+        self._passed_s = -math.inf  # no picture comes before this any more
         self._held: tuple[Picture, U8] | None = None  # the newest picture kept, and its pixels
 
     def add(self, item: Picture | Sound) -> list[Clip]:
@@ -172,6 +191,17 @@ class ClipBuilder:
             self._add_picture(item)
         else:
             self._add_sound(item)
+        return self._close_ready()
+
+    def pass_by(self, pts_s: float) -> list[Clip]:
+        """Takes that no picture before `pts_s` comes any more, as not all are decoded: the last one stands.
+
+        Returns the clips that this closes. A picture that comes nevertheless is passed over.
+        """
+        if self._drafts:
+            self._passed_s = max(self._passed_s, pts_s)
+            while pts_s >= self._drafts[-1].end_s:
+                self._open_next()
         return self._close_ready()
 
     def finish(self, end_s: float) -> list[Clip]:
@@ -187,6 +217,8 @@ class ClipBuilder:
         return [c for c in clips if c is not None]
 
     def _add_picture(self, picture: Picture) -> None:
+        if picture.pts_s < self._passed_s:
+            return
         if not self._drafts:
             self._drafts.append(_Draft(start_s=picture.pts_s, end_s=self._edge_after(picture.pts_s)))
         while picture.pts_s >= self._drafts[-1].end_s:
@@ -197,6 +229,11 @@ class ClipBuilder:
             draft.flags.add("splice")
         if picture.damaged:
             draft.flags.add("damaged")
+        if picture.gap:
+            self._meter.gap()
+        if picture.mode:
+            draft.flags.add(f"mode:{picture.mode}")
+            draft.change = max(draft.change, picture.change)
         self._meter.add_picture(picture.frame, picture.pts_s)
         draft.first = draft.first or picture
         if self._is_due(picture.pts_s):
@@ -259,7 +296,7 @@ class ClipBuilder:
     def _has_passed(self, end_s: float) -> bool:
         if self._heard_s is None or self._heard_s >= end_s:
             return True
-        return self._shown is not None and self._shown.pts_s >= end_s + SOUND_WAIT_S
+        return self._shown is not None and max(self._shown.pts_s, self._passed_s) >= end_s + SOUND_WAIT_S
 
     def _close(self, draft: _Draft) -> Clip | None:
         self._complete(draft)
@@ -273,8 +310,8 @@ class ClipBuilder:
             if self._gate is not None and name in self._verdicts:
                 self._gate.recall(signals, quiet=self._verdicts[name])
             return None
-        zero = self._start_time
-        quiet, score = (False, None) if self._gate is None else self._gate.judge(signals, before)
+        start_time, time_source, time_error_s = self._wall(draft.start_s)
+        quiet, score = self._judge(draft, signals, before)
         return Clip(
             clip_id=name,
             source_id=self._source_id,
@@ -287,15 +324,31 @@ class ClipBuilder:
             signals=signals,
             before=before,
             cues=tuple(c for c in self._cues if c.start_s < draft.end_s and c.end_s > draft.start_s),
-            start_time=zero and zero + timedelta(seconds=draft.start_s),
-            time_source=self._time_source,
-            time_error_s=self._time_error_s,
+            start_time=start_time,
+            time_source=time_source,
+            time_error_s=time_error_s,
             looked_fps=len(draft.frames) / (draft.end_s - draft.start_s),
             quiet=quiet,
             gate_score=score,
             gate_threshold=None if self._gate is None else self._gate.threshold,
-            flags=tuple(sorted({*draft.flags, *self._flags})),
+            flags=tuple(sorted({*draft.flags, *self._flags, *(self._clock.flags if self._clock else ())})),
         )
+
+    def _wall(self, pts_s: float) -> tuple[datetime | None, TimeSource, float | None]:
+        if self._clock is not None:
+            return self._clock.at(pts_s)
+        zero = self._start_time
+        return zero and zero + timedelta(seconds=pts_s), self._time_source, self._time_error_s
+
+    def _judge(self, draft: _Draft, signals: Signals, before: Signals | None) -> tuple[bool, float | None]:
+        """The gate's verdict; what pictures that are far apart show counts as what it sees itself."""
+        if self._gate is None:
+            return False, None
+        quiet, score = self._gate.judge(signals, before)
+        if quiet and draft.change >= self._gate.threshold:
+            self._gate.recall(signals, quiet=False)
+            quiet = False
+        return quiet, max(score, draft.change)
 
     def _before(self, start_s: float) -> Signals | None:
         """The signals of the `context_s` before `start_s`, or of what there is; None at the session's

@@ -24,17 +24,19 @@ from __future__ import annotations
 import re
 
 # One URL: up to white space, or to where another begins after a separator. Passwords may hold anything else.
-_URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>(?:(?![,;|\"'`(<>=\[{][a-z][a-z0-9+.-]*://)\S)+)", re.I
-)
-_HOST = re.compile(r"(?:\[[0-9a-f:.%]*\]|[\w.~%-]*)(?::\d*)?[,;:.)\]}]*$", re.I)
+# `Path` makes one slash of two, so one is enough for the schemes of streams.
+_SCHEME = r"(?:[a-z][a-z0-9+.-]*://|(?:rtsps?|rtmps?|https?|srt|udp|rtp|ftps?):/)"
+_URL = re.compile(rf"(?P<scheme>{_SCHEME})(?P<rest>(?:(?![,;|\"'`(<>=\[{{]{_SCHEME})\S)+)", re.I)
+_HOST = re.compile(r"(?:\[[0-9a-f:.%]*\]|[\w.~%-]*)(?P<port>:\d+)?", re.I)
 _CLOSING = r"[\"'`<>](?=[\s:;,.)\]}>\"'`]|$)"  # other quotes may be part of a password
 _ENCODED_USERINFO = re.compile(  # once or twice
     r"(?:(?<=3A%2F%2F)|(?<=3A%252F%252F))[^\s&\"'`<>]{0,512}%(?:25)?40", re.I
 )
 # Names of secrets in queries, and in the paths of cameras that put their query there (`/user=a&password=b`).
 _LONG = r"(?:passw(?:or)?d|passphrase|pwd|token|secret|apikey|accesskey|signature|credentials?)"
-_SHORT = r"(?:pass|pas|pw|psw|loginpas|key|auth|authorization|sig|jwt|sid|session)"
+_SHORT = (
+    "(?:user|usr|username|login|loginuse|loginpas|pass|pas|pw|psw|key|auth|authorization|sig|jwt|sid|session)"
+)
 _NAMES = rf"(?:[\w.-]*{_LONG}|(?:[\w.-]*[_.-])?{_SHORT})"
 _IN_PATH = rf"(?:[a-z0-9.-]*{_LONG}|(?:[a-z0-9.-]*[.-])?{_SHORT})"
 _VALUE = rf"(?:(?!{_CLOSING})[^&\s])+"
@@ -43,7 +45,6 @@ _PATH = re.compile(rf"([/;_]{_IN_PATH}=){_VALUE}", re.I)
 _ENCODED_QUERY = re.compile(
     rf"(%(?:25)*(?:3F|26|3B|2F){_NAMES}%(?:25)*3D)(?:(?!%(?:25)*26)[^&\s\"'`<>])+", re.I
 )
-_SAFE_PORTS = frozenset({"http", "https"})  # `host:80/a@b` is a page there; elsewhere `80/a` is a password
 
 
 def redact(text: str) -> str:
@@ -54,7 +55,7 @@ def redact(text: str) -> str:
     rather than too little. What is in no URL stays: `mail a@b.c`, `12:30@gate`. Applying it again changes
     nothing.
     """
-    if "://" in text:
+    if ":/" in text:
         text = _URL.sub(_hide, text)
     if "%" in text:
         text = _ENCODED_QUERY.sub(r"\1***", _ENCODED_USERINFO.sub("***%40", text))
@@ -62,23 +63,20 @@ def redact(text: str) -> str:
 
 
 def _hide(url: re.Match[str]) -> str:
-    rest = url["rest"]
-    return f"{url['scheme']}://" + _PATH.sub(r"\1***", _without_userinfo(url["scheme"], rest))
+    return url["scheme"] + _PATH.sub(r"\1***", _without_userinfo(url["rest"]))
 
 
-def _without_userinfo(scheme: str, rest: str) -> str:
+def _without_userinfo(rest: str) -> str:
+    """Cuts up to the last `@` of an address, unless it begins like a host without anyone's name."""
     head = re.split(_CLOSING, rest, maxsplit=1)[0]
     authority = re.split(r"[/?#\\]", head, maxsplit=1)[0]
-    plausible = _HOST.match(authority) is not None
-    if "@" in authority or ("@" in head and not plausible):
-        return "***" + rest[head.rindex("@") :]
-    if "@" in rest and not plausible:  # the quote is part of the password
+    alone = authority if authority != head or authority.endswith("]") else authority.rstrip(",;.)]}")
+    host = _HOST.fullmatch(alone)
+    # `host:80/a@b` may be a page, and `80/a` a password; so may `80/a?x`.
+    if (host is None and "@" in rest) or ("@" in head and host and host["port"]):
         return "***" + rest[rest.rindex("@") :]
     if "%40" in authority:
         return "***" + rest[authority.rindex("%40") :]
-    path = re.split(r"[?#]", head, maxsplit=1)[0]
-    if "@" in path and re.search(r":\d+$", authority) and scheme.lower() not in _SAFE_PORTS:
-        return "***" + rest[path.rindex("@") :]
     return rest
 
 

@@ -60,8 +60,12 @@ class PictureFilter:
         frozen = change < _STILL_MEAN and _most(last, gray) <= _STILL_POINT
         return Look(gray=gray, cut=score, change=change, frozen=frozen)
 
+    def forget(self) -> None:
+        """Forgets the frame before: the next one is compared with nothing."""
+        self._last = None
+
     def reset(self) -> None:
-        """Forgets the frame before."""
+        """Forgets the frame before, and frees the graph."""
         self._shape = None
         self._last = None
 

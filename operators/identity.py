@@ -10,6 +10,7 @@ from typing import Any
 
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 MAX_SLUG = 64
+OFFLINE_SESSION = "offline"  # the timeline of a source's rows without a connection (`operators.gaps`)
 
 
 def short_hash(*parts: object, length: int = 16) -> str:

@@ -19,7 +19,9 @@ class Picture:
 
     `width` and `height` are those to show it in: turned by its rotation, pixels made square. `splice`: the
     file's clock started anew just before it. `damaged`: packets were lost or broken since the last whole key
-    frame. Interlaced pictures come as they are, both fields woven.
+    frame. `gap`: pictures before it came and were not decoded. `mode`: the cheap way of looking that chose it
+    (`operators.live_modes`), "" where all are decoded; `change`, 0-1 on the gate's scale, is then by how much
+    it differs from what was shown before the gap. Interlaced pictures come as they are, both fields woven.
     """
 
     index: int
@@ -30,6 +32,9 @@ class Picture:
     height: int
     splice: bool = False
     damaged: bool = False
+    gap: bool = False
+    mode: str = ""
+    change: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -98,6 +98,14 @@ class SignalMeter:
         if self._stills is not None:
             self._stills.reset()
 
+    def gap(self) -> None:
+        """The pictures before the next one were not decoded: nothing is claimed of what it changed.
+
+        Stills go on: text that still stands there is known again.
+        """
+        self._filter.forget()
+        self._motion = MotionMeter()
+
     def close(self) -> None:
         """Frees the filter graph. May be called twice."""
         self._filter.reset()

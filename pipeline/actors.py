@@ -20,6 +20,7 @@ from operators.clips import ClipBuilder
 from operators.core import Clip, Coverage, Cue, Described, TimeSource
 from operators.decode import DecodeReport, FileDecoder
 from operators.describe import DescribeStage, unseen
+from operators.engine_start import catch_failures
 from operators.errors import EngineDiedError, LimitError, ReplyTimeoutError
 from operators.gate import QuietGate
 from operators.probe import MediaInfo, probe
@@ -174,7 +175,10 @@ class ModelActor:
     def __init__(self, settings: Settings) -> None:
         model = build_model(settings)
         self._stage = DescribeStage([model] if model is not None else [])
-        self._pulse = Pulse() if settings.describer == "sglang" else None
+        self._pulse = None
+        if settings.describer == "sglang":
+            self._pulse = Pulse()
+            catch_failures()  # here, because only a process's main thread may
         self._setting_up = asyncio.Lock()
         self._ready = False
 
@@ -237,6 +241,11 @@ class Sink:
         """Returns what the log holds of a session in a run, by clip id."""
         self.setup()
         return self._writer.committed(source_id, session, run_id)
+
+    def last_covered(self, source_id: str, before: datetime) -> datetime | None:
+        """Returns where the log of a source on the clock ends, of the rows that begin before `before`."""
+        self.setup()
+        return self._writer.last_covered(source_id, before=before)
 
     def compact(self, source_id: str) -> int:
         """Merges a finished source's small files; returns how many."""

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from operators.core import Outcome
 from operators.errors import SightlogError
-from pipeline import cli_model, cli_query, config
+from pipeline import cli_model, cli_query, cli_watch, config
 from pipeline.index import index as run_index
 from pipeline.inputs import expand, parse_start_time
 from pipeline.text import clock
@@ -32,6 +32,7 @@ config_app = typer.Typer(help="Shows, checks and documents the configuration.", 
 app.add_typer(config_app, name="config")
 cli_query.add_to(app)
 cli_model.add_to(app)
+cli_watch.add_to(app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file; `sightlog config schema` lists its settings")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,12 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from operators.core import TimeSource
 from operators.errors import ConfigError
 from operators.stitch import LoggedEvent
 from pipeline import config
 from pipeline.text import clock, one_line
 from query.at import AtAnswer
 from query.export import FORMATS
+from query.gaps import Gap
 from query.log import EventLog, open_log
 from query.where import read_where
 
@@ -42,6 +45,10 @@ FoldOption = Annotated[
     bool, typer.Option("--fold/--no-fold", help="make one event of those that only repeat each other")
 ]
 SourceArgument = Annotated[str, typer.Argument(help="which source: `sightlog sources` lists them")]
+
+
+_LIVE = (TimeSource.ARRIVAL, TimeSource.RTCP)
+SHOWN = 20  # sessions and gaps of a source that a table shows; a camera may have thousands
 
 
 def _open(log: Path | None) -> EventLog:
@@ -70,7 +77,24 @@ def _console() -> Console:
     return console
 
 
+def _stretch(gap: Gap) -> str:
+    """Writes a gap's bounds: clock times where it has any, else media time; an open end stays open."""
+    if gap.start_time is not None or gap.end_time is not None:
+        return f"{_when(gap.start_time) or '...'} - {_when(gap.end_time) or '...'}"
+    start, end = (None if s is None else clock(s) for s in (gap.start_s, gap.end_s))
+    return f"{start or '...'} - {end or '...'}"
+
+
+def _when(moment: datetime | None) -> str:
+    """Writes an instant in UTC, to the tenth of a second; "" for None."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 100_000}Z"
+
+
 def _span(event: LoggedEvent) -> str:
+    """Writes when it was: on the clock for a camera, whose sessions' seconds say nothing to a person."""
+    if event.time_source in _LIVE and event.start_time is not None:
+        lasted = event.end_s - event.start_s
+        return _when(event.start_time) + (f" + {clock(lasted)}" if lasted >= 0.05 else "")
     if event.end_s - event.start_s < 0.05:
         return clock(event.start_s)
     return f"{clock(event.start_s)} - {clock(event.end_s)}"
@@ -102,6 +126,8 @@ def print_answer(answer: AtAnswer, console: Console | None = None) -> None:
     looked = "somebody was looking" if answer.covered_share > 0 else "nobody was looking"
     run = f", run {answer.run_id}" if answer.run_id else ""
     console.print(escape(f"{looked} ({seen['outcome']}{why}{run})"), style="dim")
+    if answer.gap is not None:
+        console.print(escape(f"not seen: {_stretch(answer.gap)}"), style="dim")
     for title, events in (("before", answer.before), ("then", answer.covering), ("after", answer.after)):
         if events:
             console.print()
@@ -248,23 +274,27 @@ def sources(log: LogOption = None, json_output: JsonOption = False) -> None:
     table = Table("source", "session", "from", "to", "covered", "clips", "run", box=None, pad_edge=False)
     notes = []
     for summary in summaries:
-        for session in summary.report.sessions:
-            run = (session.run_id or "") + ("" if session.complete else " (not complete)")
+        sessions, gaps = summary.report.sessions, summary.report.gaps
+        if len(sessions) > SHOWN or len(gaps) > SHOWN:
+            notes.append(
+                f"{summary.source_id}: the last {SHOWN} of {len(sessions)} sessions and of {len(gaps)} gaps; "
+                f"{100 * summary.report.covered_share:.1f} % was seen in all; --json has everything"
+            )
+        for session in sessions[-SHOWN:]:
+            run = (session.run_id or "") + ("" if session.complete or summary.live else " (not complete)")
             clips = ", ".join(f"{count} {outcome}" for outcome, count in sorted(session.clips.items()))
             table.add_row(
                 summary.source_id,
-                session.session[:8],
-                clock(session.start_s),
-                clock(session.end_s),
+                session.session if summary.live else session.session[:8],
+                _when(session.start_time) or clock(session.start_s),
+                _when(session.end_time) or clock(session.end_s),
                 f"{100 * session.covered_share:.1f} %",
                 clips,
                 run,
             )
-        for gap in summary.report.gaps:
-            if gap.start_s is not None and gap.end_s is not None:
-                why = gap.reason or gap.reason_code or gap.outcome
-                span = f"{clock(gap.start_s)} - {clock(gap.end_s)}"
-                notes.append(f"{summary.source_id}: {span} was not seen: {why}")
+        for gap in gaps[-SHOWN:]:
+            why = gap.reason or gap.reason_code or gap.outcome
+            notes.append(f"{summary.source_id}: {_stretch(gap)} was not seen: {why}")
     _console().print(table)
     for note in notes:
         _console().print(escape(note))

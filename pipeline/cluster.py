@@ -57,6 +57,13 @@ def ray_session(settings: RaySettings, *, store_bytes: int) -> Iterator[None]:
         ray.shutdown()
 
 
+def leave() -> None:
+    """Leaves Ray at once, whatever is under way; an embedded one ends, with all its processes."""
+    import ray
+
+    ray.shutdown()
+
+
 def actor(
     cls: type,
     *args: object,

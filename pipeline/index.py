@@ -44,7 +44,7 @@ def index(inputs: Sequence[InputFile | BadInput], settings: Settings, *, show_ev
         # More decoders than files would only sit there; each is a process.
         decoders = min(settings.ray.decoders or cores, files)
         describers = (settings.ray.describers or cores) if build_describers(settings) else 0
-        store = plan_store(settings, decoders=decoders, describers=describers, models=_models_here(settings))
+        store = plan_store(settings, decoders=decoders, describers=describers, models=models_here(settings))
         if store.warning and settings.ray.address is None:
             progress.note(f"warning: {store.warning}")
         with ray_session(settings.ray, store_bytes=store.size_bytes):
@@ -85,12 +85,12 @@ async def _run(
         except asyncio.CancelledError:
             stopped = True
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_error(group) from group
         work_s = time.monotonic() - began_s
     return Summary(run_id=run_id, results=results, video_s=progress.video_s, work_s=work_s, stopped=stopped)
 
 
-def _models_here(settings: Settings) -> int:
+def models_here(settings: Settings) -> int:
     """Returns how many of the model's actors there will be, as far as that is known before Ray starts."""
     each = gpus_each(settings)
     here = 1 if each == 0 else max(machine.gpu_count() // each, 1)
@@ -103,7 +103,7 @@ def _stop(work: asyncio.Task[list[FileResult]], loop: asyncio.AbstractEventLoop)
         loop.remove_signal_handler(number)  # the second signal ends the command at once
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Returns the error to show: one of ours when there is one, else the first."""
     ours, _ = group.split(SightlogError)
     error: BaseException = ours or group

@@ -24,11 +24,46 @@ class Seats:
 
 
 class Lookers:
-    """The describers of a run: those on the CPU and the model, either of them None when there is none."""
+    """The describers of a run: those on the CPU and the model, either of them None when there is none.
 
-    def __init__(self, *, cpu: ActorPool | None, model: ModelPool | None) -> None:
+    With `forgiving` a model that cannot be started fails the clips that it was to look at, and is tried again
+    with the next one; otherwise it ends the run: an archive can wait, a camera cannot.
+    """
+
+    def __init__(self, *, cpu: ActorPool | None, model: ModelPool | None, forgiving: bool = False) -> None:
         self._cpu = cpu
         self._model = model
+        self._forgiving = forgiving
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a model to look."""
+        return self._model is not None
+
+    async def start_model(self) -> None:
+        """Starts the model, where that was left to the caller; raises its DescribeError."""
+        if self._model is not None:
+            await self._model.setup()
+
+    async def seats(self, *, model: bool) -> Seats:
+        """Waits for the slots of a clip that is not chosen yet, with one on the model or without.
+
+        The model's first: nobody who waits for that holds up the clips that need no model.
+        """
+        held = await self._model.acquire() if model and self._model is not None else None
+        try:
+            cpu = await self._cpu.acquire() if self._cpu is not None else None
+        except asyncio.CancelledError:
+            self.leave(Seats(model=held))
+            raise
+        return Seats(cpu=cpu, model=held)
+
+    def leave(self, seats: Seats) -> None:
+        """Gives back slots that were not used."""
+        if seats.cpu is not None and self._cpu is not None:
+            self._cpu.release(seats.cpu)
+        if seats.model is not None and self._model is not None:
+            self._model.release(seats.model)
 
     async def reserve(self, row: Coverage, *, last: Seats | None = None) -> Seats:
         """Waits until everybody who is to look at the clip of `row` has a slot; a model is spared the quiet.
@@ -66,6 +101,8 @@ class Lookers:
                     if not await _readable(clip):
                         return None
                     parts.append(Described(coverage=_died(row, answer)))
+                case DescribeError() if self._forgiving:
+                    parts.append(Described(coverage=_failed(row, answer)))
                 case BaseException():
                     raise answer
         return merge(parts or [Described(coverage=row)])
@@ -82,10 +119,12 @@ class Lookers:
 def _died(row: Coverage, error: RayError) -> Coverage:
     reason = "every process that described this clip died; see `sightlog doctor`"
     if isinstance(error, RayTaskError) and isinstance(error.cause, DescribeError):
-        return replace(
-            row, outcome=Outcome.FAILED, reason_code=error.cause.reason_code, reason=str(error.cause)
-        )
+        return _failed(row, error.cause)
     return replace(row, outcome=Outcome.FAILED, reason_code=DESCRIBER_DIED, reason=reason)
+
+
+def _failed(row: Coverage, error: DescribeError) -> Coverage:
+    return replace(row, outcome=Outcome.FAILED, reason_code=error.reason_code, reason=str(error))
 
 
 async def _readable(ref: Any) -> bool:

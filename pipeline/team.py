@@ -25,6 +25,7 @@ from pipeline.pools import ActorPool
 _DEATHS_PER_CLIP = 4
 # An engine that does not end by itself is killed.
 _CLOSE_S = 20.0
+_CLOSE_LIVE_S = 2.0  # of the 10 s in which a camera wall ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,10 +47,11 @@ class Team:
 
 
 @asynccontextmanager
-async def actors(settings: Settings, sizes: Sizes) -> AsyncIterator[Team]:
+async def actors(settings: Settings, sizes: Sizes, *, forgiving: bool = False) -> AsyncIterator[Team]:
     """Makes the actors, sets them up, and ends them after the block.
 
-    Raises what a describer's or a model's setup or the log's lock raises, as it was raised.
+    Raises what a describer's or a model's setup or the log's lock raises, as it was raised. With `forgiving`
+    the block starts the model (`Lookers.start_model`), and goes on without one that does not start.
     """
     metadata = {"describers": json.dumps(run_settings(settings)["describers"], sort_keys=True, default=str)}
     # In a cluster each describer takes a CPU, which spreads them; embedded, the system shares the few cores
@@ -79,7 +81,7 @@ async def actors(settings: Settings, sizes: Sizes) -> AsyncIterator[Team]:
             async with asyncio.TaskGroup() as group:
                 for handle in (sink, *describe):
                     group.create_task(_set_up(handle))
-                if models is not None:
+                if models is not None and not forgiving:
                     group.create_task(models.setup())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
@@ -87,13 +89,13 @@ async def actors(settings: Settings, sizes: Sizes) -> AsyncIterator[Team]:
         cpu = ActorPool(describe, slots_each=settings.ray.clips_in_flight) if describe else None
         yield Team(
             decoders=ActorPool(decode, slots_each=1),
-            lookers=Lookers(cpu=cpu, model=models),
+            lookers=Lookers(cpu=cpu, model=models, forgiving=forgiving),
             sink=sink,
         )
         await sink.close.remote()
     finally:
         if ready:
-            await _end(model)
+            await _end(model, _CLOSE_LIVE_S if forgiving else _CLOSE_S)
         for handle in (*decode, *describe, *model, sink):
             ray.kill(handle)
 
@@ -105,11 +107,11 @@ async def _set_up(handle: Any) -> None:
         raise sightlog_error(error, "an actor's setup") from error
 
 
-async def _end(models: Sequence[Any]) -> None:
+async def _end(models: Sequence[Any], within_s: float) -> None:
     """Lets engines free their GPUs; never raises."""
     with suppress(TimeoutError, asyncio.CancelledError):
         closing = (model.close.remote() for model in models)
-        await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _CLOSE_S)
+        await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), within_s)
 
 
 def sightlog_error(error: RayTaskError, subject: str) -> SightlogError:

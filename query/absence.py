@@ -5,11 +5,11 @@ Readers compute these; they are never stored.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from operators.identity import OFFLINE_SESSION
 from query.catalog import Catalog
 from query.rows import SECOND_US, CoverageRow, Lane, instant, instant_us
 from query.times import offset_text, utc_text
@@ -68,15 +68,18 @@ def live_absence(
     before: CoverageRow | None,
     after: CoverageRow | None,
     *,
-    session_starts_us: Collection[int],
+    removed: bool,
     now: datetime | None = None,
 ) -> Absence:
-    """Explains an instant of a camera between its nearest rows; `session_starts_us` are UTC microseconds."""
+    """Explains an instant of a camera between its nearest rows.
+
+    `removed` says that the camera was connected at or before the instant, of which no row is left.
+    """
     now_us = instant_us(now or datetime.now(UTC))
     bounds = {}
-    if before and after and before.session == after.session:
+    if before and after and before.session == after.session != OFFLINE_SESSION:
         bounds = {"start_s": before.end_s, "end_s": after.start_s}
-    if before is None and any(start_us <= us for start_us in session_starts_us):
+    if removed:
         said = "rows of this time were removed from the log"
         return Absence(outcome="expired", reason_code="removed", reason=said)
     if before is None:
@@ -117,9 +120,8 @@ def explain(
     session = lane.session or (near.session if near else None)
     run_id = catalog.file_run(lane, session) if session is not None else None
     if run_id is None and lane.wall:
-        known = catalog.sessions(lane.source_id)
-        starts = [instant_us(s.start_time) for s in known if s.start_time is not None and not s.fingerprint]
-        return live_absence(us, before, after, session_starts_us=starts, now=now)
+        removed = before is None and catalog.connected_before(lane.source_id, instant(us))
+        return live_absence(us, before, after, removed=removed, now=now)
     run_id = run or run_id
     done = catalog.completions(lane.source_id, session) if session is not None else []
     complete = any(record.run_id == run_id for record in done)

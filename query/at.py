@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
+from operators.identity import OFFLINE_SESSION
 from operators.stitch import LoggedEvent
 from query.absence import Absence, explain
 from query.catalog import Catalog
 from query.files import LogFiles
+from query.gaps import Gap, gap_at
 from query.moment import Moment, find_moment
 from query.rows import SECOND_US, CoverageRow, Lane, place
 from query.times import utc_text
@@ -21,7 +23,8 @@ class AtAnswer:
     """The answer to a point question. `coverage` is the coverage row of the second, or why there is none.
 
     `covering`, `before` and `after` are joined events in the order of time. `covered_share` is the share of
-    the asked second, cut at the source's end, that was looked at.
+    the asked second, cut at the source's end, that was looked at. `gap` is the whole stretch round the
+    instant that nobody looked at for this reason; None where somebody did, and outside the source.
     """
 
     source_id: str
@@ -36,9 +39,11 @@ class AtAnswer:
     covering: tuple[LoggedEvent, ...]
     before: tuple[LoggedEvent, ...]
     after: tuple[LoggedEvent, ...]
+    gap: Gap | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the public JSON object of `sightlog at --json`."""
+        """Returns the public JSON object of `sightlog at --json`; it has a `gap` where nobody looked."""
+        gap = {} if self.gap is None else {"gap": self.gap.to_json()}
         return {
             "source_id": self.source_id,
             "session": self.session,
@@ -56,6 +61,7 @@ class AtAnswer:
             "covering": [event.to_json() for event in self.covering],
             "before": [event.to_json() for event in self.before],
             "after": [event.to_json() for event in self.after],
+            **gap,
         }
 
 
@@ -88,8 +94,11 @@ def answer_at(
         beyond = _explain(catalog, moment, joined, hole.lo_us, run=look.run, now=now)
         end_us = hole.lo_us if beyond.outcome == "outside" else end_us
     media_s, utc = moment.media_s, moment.utc
-    if row is not None and utc is not None:
+    if row is not None and row.session == OFFLINE_SESSION:
+        media_s = None
+    elif row is not None and utc is not None:
         media_s = row.start_s + (moment.us - row.lo_us) / SECOND_US
+    seen = row or _explain(catalog, moment, joined, moment.us, run=look.run, now=now)
     return AtAnswer(
         source_id=source_id,
         session=session,
@@ -99,10 +108,11 @@ def answer_at(
         interpretation=moment.interpretation,
         media_s=media_s,
         utc=utc,
-        coverage=row or _explain(catalog, moment, joined, moment.us, run=look.run, now=now),
+        coverage=seen,
         covering=covering,
         before=before,
         after=after,
+        gap=gap_at(view, joined.window, moment.us, seen),
     )
 
 

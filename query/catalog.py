@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection
+from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -10,18 +12,20 @@ from pathlib import Path, PurePath
 import pyarrow.parquet as pq
 
 from operators.errors import LogError, UnknownSourceError
-from operators.identity import slug
+from operators.identity import OFFLINE_SESSION, slug
 from query.files import LogFiles
 from query.listing import FolderMemory
-from query.rows import Lane
+from query.rows import Lane, instant_us
 from sinks.layout import (
     CompleteRecord,
     RunRecord,
     SessionRecord,
     SourceRecord,
     completions,
+    connection_ms,
     read_record,
     runs,
+    session_names,
     sessions,
     sources,
 )
@@ -36,6 +40,7 @@ class Catalog:
         self.root = files.root
         self._files = files
         self._sources: FolderMemory[SourceRecord | None] = FolderMemory()
+        self._names: FolderMemory[list[str]] = FolderMemory()
         self._sessions: FolderMemory[list[SessionRecord]] = FolderMemory()
         self._completions: FolderMemory[list[CompleteRecord]] = FolderMemory()
         self._runs: FolderMemory[list[RunRecord]] = FolderMemory()
@@ -72,9 +77,45 @@ class Catalog:
         folder = self.root / "sources" / source_id
         return self._sources.get(folder, lambda: read_record(folder / "source.json", SourceRecord))
 
-    def sessions(self, source_id: str) -> list[SessionRecord]:
-        """Returns the source's sessions, the first seen first."""
-        return self._sessions.get(self.root / "sources" / source_id, lambda: sessions(self.root, source_id))
+    def session_names(self, source_id: str) -> list[str]:
+        """Returns the names of the source's sessions, a camera's in the order of time."""
+        folder = self.root / "sources" / source_id
+        return self._names.get(folder, lambda: session_names(self.root, source_id))
+
+    def recordings(self, source_id: str) -> list[SessionRecord]:
+        """Returns the source's sessions that are not a camera's connections, the first seen first.
+
+        A camera connects thousands of times a year: only its sessions' names are read, which are times.
+        """
+
+        def read() -> list[SessionRecord]:
+            names = [s for s in self.session_names(source_id) if connection_ms(s) is None]
+            return sessions(self.root, source_id, names)
+
+        return self._sessions.get(self.root / "sources" / source_id, read)
+
+    def newest_session(self, source_id: str) -> tuple[SessionRecord | None, int]:
+        """Returns the session that was seen first last, and how many there are."""
+        names = self.session_names(source_id)
+        live = [s for s in names if connection_ms(s) is not None][-1:]
+        held = [*self.recordings(source_id), *sessions(self.root, source_id, live)]
+        return max(held, key=lambda s: (s.first_seen, s.session), default=None), len(names)
+
+    def begun_before(self, source_id: str, utc: datetime) -> SessionRecord | None:
+        """Returns the session with the latest start that is not after `utc`; None without one."""
+        us = instant_us(utc)
+        live = [s for s in self.session_names(source_id) if connection_ms(s) is not None]
+        near = live[: bisect_right(live, f"{us // 1000:013d}") + 1]  # one more: names are times of arrival
+        held = [*self.recordings(source_id), *sessions(self.root, source_id, near[-2:])]
+        begun = [s for s in held if s.start_time is not None and instant_us(s.start_time) <= us]
+        return max(begun, key=lambda s: instant_us(s.start_time) if s.start_time else 0, default=None)
+
+    def connected_before(self, source_id: str, utc: datetime) -> bool:
+        """Whether a camera's connection began at or before `utc`."""
+        first = next((s for s in self.session_names(source_id) if connection_ms(s) is not None), None)
+        begun = [] if first is None else sessions(self.root, source_id, [first])
+        others = (s for s in self.recordings(source_id) if not s.fingerprint)
+        return any(s.start_time is not None and s.start_time <= utc for s in (*begun, *others))
 
     def is_live(self, source_id: str) -> bool:
         """Whether a bare 00:45 is a clock time: for cameras, and for rows with a clock nobody registered."""
@@ -96,12 +137,12 @@ class Catalog:
 
     def _current(self, source_id: str) -> list[SessionRecord]:
         hidden = self.superseded(source_id)
-        return [s for s in self.sessions(source_id) if s.session not in hidden]
+        return [s for s in self.recordings(source_id) if s.session not in hidden]
 
     def superseded(self, source_id: str) -> frozenset[str]:
         """Returns the sessions that a later one of the same file replaces: its start time was corrected."""
-        last = {s.fingerprint: s.session for s in self.sessions(source_id) if s.fingerprint}
-        ours = (s for s in self.sessions(source_id) if s.fingerprint)
+        last = {s.fingerprint: s.session for s in self.recordings(source_id) if s.fingerprint}
+        ours = (s for s in self.recordings(source_id) if s.fingerprint)
         return frozenset(s.session for s in ours if s.session != last[s.fingerprint])
 
     def completions(self, source_id: str, session: str) -> list[CompleteRecord]:
@@ -145,10 +186,12 @@ class Catalog:
         )
 
     def _is_file(self, lane: Lane, session: str) -> bool:
+        if lane.wall and (connection_ms(session) is not None or session == OFFLINE_SESSION):
+            return False
         record = self.source(lane.source_id)
         if not lane.wall or (record is not None and record.kind == "file"):
             return True
-        return any(s.session == session and s.fingerprint for s in self.sessions(lane.source_id))
+        return any(s.session == session and s.fingerprint for s in self.recordings(lane.source_id))
 
     def _known_runs(self) -> list[RunRecord]:
         return self._runs.get(self.root / "runs", lambda: runs(self.root))

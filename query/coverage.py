@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +11,7 @@ from itertools import pairwise
 from operators.core import Outcome
 from query.rows import CoverageRow
 
-_GAVE_UP = frozenset({Outcome.FAILED, Outcome.DROPPED})
+_GAVE_UP = frozenset({Outcome.FAILED, Outcome.DROPPED, Outcome.OFFLINE})  # another run may have seen it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +31,9 @@ class Span:
 class Ledger:
     """Which coverage row counts at each instant.
 
-    Where several do, one that is not failed or dropped goes before one that is, then the newer run (`ranks`,
-    higher is newer), then one that was looked at, then the one that starts later.
+    Where several do, one that is not failed, dropped or offline goes before one that is, then the newer run
+    (`ranks`, higher is newer), then one that was looked at, then the one that was committed later: where a
+    camera's clock went back, its newer connection. At last the one that starts later.
     """
 
     def __init__(self, rows: Iterable[CoverageRow], ranks: Mapping[str, int]) -> None:
@@ -43,6 +44,16 @@ class Ledger:
         """Returns the row that counts at an instant; None where there is none."""
         i = bisect_right(self._starts, us) - 1
         return self.spans[i].row if i >= 0 and us < self.spans[i].hi_us else None
+
+    def last_before(self, us: int) -> CoverageRow | None:
+        """Returns the row that counts last before `us`, where none does; None without one."""
+        i = bisect_left(self._starts, us) - 1
+        return self.spans[i].row if i >= 0 else None
+
+    def first_after(self, us: int) -> CoverageRow | None:
+        """Returns the row that counts first at or after `us`; None without one."""
+        i = bisect_left(self._starts, us)
+        return self.spans[i].row if i < len(self.spans) else None
 
     def looked_us(self, lo_us: int, hi_us: int) -> int:
         """Returns how much of [lo_us, hi_us) was looked at."""
@@ -56,7 +67,8 @@ class Ledger:
         """Returns spans that tile [lo_us, hi_us) without gap: holes are spans without a row."""
         tiled: list[Span] = []
         at_us = lo_us
-        for span in self.spans[max(bisect_right(self._starts, lo_us) - 1, 0) :]:
+        for i in range(max(bisect_right(self._starts, lo_us) - 1, 0), len(self.spans)):
+            span = self.spans[i]
             start_us, end_us = max(span.lo_us, lo_us), min(span.hi_us, hi_us)
             if span.lo_us >= hi_us:
                 break
@@ -74,7 +86,7 @@ class Ledger:
 def _spans(rows: Sequence[CoverageRow], ranks: Mapping[str, int]) -> list[Span]:
     """Sweeps over the rows, sorted by start; returns disjoint spans, each with the row that counts there."""
     spans: list[Span] = []
-    open_rows: list[tuple[tuple[int, int, int, int, int], int]] = []  # a heap: best first
+    open_rows: list[tuple[tuple[int, ...], int]] = []  # a heap: best first
     edges = sorted({edge for row in rows for edge in (row.lo_us, row.hi_us)})
     arriving = 0
     for lo_us, hi_us in pairwise(edges):
@@ -93,7 +105,8 @@ def _spans(rows: Sequence[CoverageRow], ranks: Mapping[str, int]) -> list[Span]:
     return spans
 
 
-def _order(row: CoverageRow, ranks: Mapping[str, int]) -> tuple[int, int, int, int, int]:
+def _order(row: CoverageRow, ranks: Mapping[str, int]) -> tuple[int, ...]:
     """Smaller is better."""
     rank = ranks.get(row.run_id, -1)
-    return (row.outcome in _GAVE_UP, -rank, not row.outcome.looked, -row.lo_us, -row.attempt)
+    given_up = row.outcome in _GAVE_UP
+    return (given_up, -rank, not row.outcome.looked, -row.committed_us, -row.lo_us, -row.attempt)

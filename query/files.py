@@ -139,16 +139,22 @@ class LogFiles:
         """Returns the rows of the clips that overlap [lo_us, hi_us), of every run.
 
         Every attempt of such a clip is there, also one that ended before `lo_us`: attempts start together.
-        Clips that only overlap what lies between that start and `lo_us` may come along.
+        Clips that only overlap what lies between that start and `lo_us` come along, with every attempt, too.
         """
 
         def pick() -> list[Row]:
-            first_us = lo_us
-            for rows in self._near(lane, lo_us, hi_us):
-                near = rows.clip_lo_us[rows.overlapping(lo_us, hi_us)]
-                first_us = min(first_us, int(near.min())) if len(near) else first_us
-            groups = self._near(lane, first_us, hi_us)
-            return [row for rows in groups for row in rows.pick(rows.overlapping(first_us, hi_us))]
+            first_us = self._first(lane, lo_us, hi_us)
+            begin_us = self._first(lane, first_us, hi_us)
+            groups = self._near(lane, begin_us, hi_us)
+            rows = [row for rows in groups for row in rows.pick(rows.overlapping(begin_us, hi_us))]
+            if begin_us == first_us:
+                return rows
+            clips = {
+                (row.run_id, row.clip_id)
+                for rows in groups
+                for row in rows.pick(rows.overlapping(first_us, hi_us))
+            }
+            return [row for row in rows if (row.run_id, row.clip_id) in clips]
 
         picked = self.retry(pick)
         return picked if lane.session is None else [row for row in picked if row.session == lane.session]
@@ -161,6 +167,14 @@ class LogFiles:
             except FileNotFoundError:
                 self.refresh()
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
+
+    def _first(self, lane: Lane, lo_us: int, hi_us: int) -> int:
+        """Returns where the first clip that overlaps the range begins, at most `lo_us`."""
+        first_us = lo_us
+        for rows in self._near(lane, lo_us, hi_us):
+            near = rows.clip_lo_us[rows.overlapping(lo_us, hi_us)]
+            first_us = min(first_us, int(near.min())) if len(near) else first_us
+        return first_us
 
     def _near(self, lane: Lane, lo_us: int, hi_us: int) -> list[Rows]:
         """Returns the rows of each file that can touch the range."""

@@ -251,9 +251,8 @@ class EventLog:
                 began = first.start_time if first else None
                 zero_us = begin if begin is not None else instant_us(began) if began else None
             else:
-                sessions = self._catalog.sessions(source_id)
-                newest = sessions[-1].session if sessions else None
-                found = (event for event in found if newest in (None, event.session))
+                newest, _ = self._catalog.newest_session(source_id)
+                found = (event for event in found if newest is None or event.session == newest.session)
         return export_events(found, format_, zero_us=zero_us)
 
     def _ranges(

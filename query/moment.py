@@ -10,7 +10,6 @@ from query.catalog import Catalog
 from query.files import LogFiles
 from query.rows import SECOND_US, Lane, instant, instant_us, to_us
 from query.times import parse_time, seconds_text, utc_text
-from sinks.layout import SessionRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,14 +35,13 @@ def find_moment(
 ) -> Moment:
     """Places the time `text` in a source. Raises TimeFormatError when it cannot be read or has no place."""
     parsed = parse_time(text, live=catalog.is_live(source_id), tz=tz, now=now)
-    sessions = catalog.sessions(source_id)
     if parsed.utc is not None:
-        return _on_the_clock(files, source_id, sessions, parsed.asked, parsed.interpretation, parsed.utc)
+        return _on_the_clock(catalog, files, source_id, parsed.asked, parsed.interpretation, parsed.utc)
     offset_s = parsed.media_s or 0.0
     said = parsed.interpretation
-    session = sessions[-1] if sessions else None
-    if len(sessions) > 1 and session is not None:
-        said += f" (the newest of {len(sessions)} sessions, {session.session})"
+    session, count = catalog.newest_session(source_id)
+    if count > 1 and session is not None:
+        said += f" (the newest of {count} sessions, {session.session})"
     if session is not None and session.start_time is not None:
         us = instant_us(session.start_time) + to_us(offset_s)
         lane = Lane(source_id=source_id, wall=True, session=session.session)
@@ -56,9 +54,9 @@ def find_moment(
 
 
 def _on_the_clock(
+    catalog: Catalog,
     files: LogFiles,
     source_id: str,
-    sessions: list[SessionRecord],
     asked: str,
     said: str,
     utc: datetime,
@@ -68,8 +66,7 @@ def _on_the_clock(
             f"cannot place {asked} in {source_id!r}: nobody knows when it was recorded; "
             "ask by offset (00:45), or index it with --start-time"
         )
-    begun = [s for s in sessions if s.start_time is not None and s.start_time <= utc]
-    latest = max(begun, key=lambda s: instant_us(s.start_time) if s.start_time else 0, default=None)
+    latest = catalog.begun_before(source_id, utc)
     media_s = None
     if latest is not None and latest.start_time is not None:
         media_s = (instant_us(utc) - instant_us(latest.start_time)) / SECOND_US

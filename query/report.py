@@ -7,43 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from operators.identity import OFFLINE_SESSION
 from query.absence import explain
 from query.catalog import Catalog
-from query.coverage import Ledger, Span
+from query.coverage import Ledger
 from query.events import Range
 from query.files import LogFiles
+from query.gaps import Gap, gaps
 from query.islands import Island, Tables
-from query.rows import SECOND_US, CoverageRow, Lane, instant
+from query.rows import CoverageRow, Lane, instant
 from query.times import utc_text
 from query.view import Look, View
 from sinks.layout import SourceRecord
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gap:
-    """A stretch that nobody looked at, and why. Media seconds where one session bounds it, else None."""
-
-    session: str | None
-    start_s: float | None
-    end_s: float | None
-    start_time: datetime | None
-    end_time: datetime | None
-    outcome: str
-    reason_code: str
-    reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the public JSON object."""
-        return {
-            "session": self.session,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "start_time": None if self.start_time is None else utc_text(self.start_time),
-            "end_time": None if self.end_time is None else utc_text(self.end_time),
-            "outcome": self.outcome,
-            "reason_code": self.reason_code,
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +79,11 @@ class SourceSummary:
     record: SourceRecord | None
     report: CoverageReport
 
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera."""
+        return self.record is not None and self.record.kind == "live"
+
     def to_json(self) -> dict[str, Any]:
         """Returns the public JSON object of `sightlog sources --json`."""
         return {
@@ -126,7 +106,7 @@ def coverage_report(
     """Reports on ranges of one source. The share is of the ranges' length, open ends closed at the rows'."""
     looked_us = length_us = 0
     sessions: list[SessionReport] = []
-    gaps: list[Gap] = []
+    found: list[Gap] = []
     runs: set[str] = set()
     for one in ranges:
         view = View(files, catalog, one.lane, look=Look(run=run))
@@ -142,14 +122,14 @@ def coverage_report(
         last_us = max(row.hi_us for row in rows) if one.hi_us is None else one.hi_us
         looked_us += ledger.looked_us(first_us, last_us)
         length_us += last_us - first_us
-        gaps += _gaps(catalog, one.lane, ledger, first_us, last_us, run=run, now=now)
+        found += gaps(catalog, one.lane, ledger, first_us, last_us, run=run, now=now)
         sessions += _sessions(catalog, view, ledger, counted)
         if one.hi_us is None and span is not None:
-            gaps += _unfinished(catalog, one.lane, ledger.spans[-1].row, run=run, now=now)
+            found += _unfinished(catalog, one.lane, ledger.spans[-1].row, run=run, now=now)
     return CoverageReport(
         covered_share=looked_us / length_us if length_us else 0.0,
         sessions=tuple(sessions),
-        gaps=tuple(gaps),
+        gaps=tuple(found),
         runs=tuple(sorted(runs)),
     )
 
@@ -158,12 +138,14 @@ def _sessions(catalog: Catalog, view: View, ledger: Ledger, islands: list[Island
     wall = view.lane.wall
     by_session: dict[str, list[Island]] = {}
     for island in islands:
+        if island.row.session == OFFLINE_SESSION:  # no connection: what it says is in the gaps
+            continue
         by_session.setdefault(island.row.session, []).append(island)
     for session, ours in by_session.items():
         first = min((i.row for i in ours), key=lambda row: row.lo_us)
         last = max((i.row for i in ours), key=lambda row: row.hi_us)
         run_id = view.run_of(session)
-        done = catalog.completions(view.lane.source_id, session)
+        done = catalog.completions(view.lane.source_id, session) if run_id is not None else []
         clips: dict[str, int] = {}
         for island in ours:
             for outcome, count in island.clips.items():
@@ -180,51 +162,6 @@ def _sessions(catalog: Catalog, view: View, ledger: Ledger, islands: list[Island
             event_parts=sum(island.event_parts for island in ours),
             clips=dict(sorted(clips.items())),
         )
-
-
-def _gaps(
-    catalog: Catalog,
-    lane: Lane,
-    ledger: Ledger,
-    lo_us: int,
-    hi_us: int,
-    *,
-    run: str | None,
-    now: datetime | None,
-) -> Iterator[Gap]:
-    spans = [span for span in ledger.cut(lo_us, hi_us) if not span.looked]
-    for span in spans:
-        if span.row is not None:
-            yield _gap_of(span, span.row, wall=lane.wall)
-            continue
-        before = max((s.row for s in ledger.spans if s.hi_us <= span.lo_us and s.row), key=_end, default=None)
-        after = min(
-            (s.row for s in ledger.spans if s.lo_us >= span.hi_us and s.row), key=_start, default=None
-        )
-        why = explain(catalog, lane, span.lo_us, before, after, run=run, now=now)
-        yield Gap(
-            session=lane.session,
-            start_s=span.lo_us / SECOND_US if not lane.wall else why.start_s,
-            end_s=span.hi_us / SECOND_US if not lane.wall else why.end_s,
-            start_time=instant(span.lo_us) if lane.wall else None,
-            end_time=instant(span.hi_us) if lane.wall else None,
-            outcome=why.outcome,
-            reason_code=why.reason_code,
-            reason=why.reason,
-        )
-
-
-def _gap_of(span: Span, row: CoverageRow, *, wall: bool) -> Gap:
-    return Gap(
-        session=row.session,
-        start_s=row.start_s + (span.lo_us - row.lo_us) / SECOND_US,
-        end_s=row.start_s + (span.hi_us - row.lo_us) / SECOND_US,
-        start_time=instant(span.lo_us) if wall else None,
-        end_time=instant(span.hi_us) if wall else None,
-        outcome=row.outcome.value,
-        reason_code=row.reason_code,
-        reason=row.reason,
-    )
 
 
 def _unfinished(
@@ -245,11 +182,3 @@ def _unfinished(
             reason_code=why.reason_code,
             reason=why.reason,
         )
-
-
-def _start(row: CoverageRow) -> int:
-    return row.lo_us
-
-
-def _end(row: CoverageRow) -> int:
-    return row.hi_us

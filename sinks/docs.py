@@ -57,6 +57,8 @@ An event log is a folder of plain Parquet files. Nothing of sightlog is needed t
   outcome `ok` or `quiet` and no events beside it; "nobody was looking" is another outcome, or no row.
 - The same clip, run and attempt is committed once: the first commit wins. A retry of a failed clip has a
   higher `attempt`, and then only the highest one of a clip counts.
+- A camera's second that nobody saw has a row, too: `dropped`, or `offline` in the session `offline`, with its
+  reason. Where rows overlap on the clock, docs/time.md says which one counts.
 - Other settings make another `run_id`, whose rows stand beside the old ones. Choose one run per session.
 - Events are parts: one that crosses a clip's border is one row per clip, `open_end` meeting `open_start`.
   `sightlog events` joins them. A part flagged `tentative` counts only when it joins one that is not.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ R = TypeVar("R", bound="Record")
 FORMAT_VERSION = 1
 FORMAT_FILE = "sightlog.json"
 FOOTER_KEY = b"sightlog"
+_CONNECTION = re.compile(r"^[0-9]{13}$")  # a recording's session has 16 digits
 MAX_LISTINGS = 1000  # a reader that loses this many races in a row has met a fault, not a compaction
 
 
@@ -143,11 +145,23 @@ def sources(root: Path) -> Iterator[SourceRecord]:
             yield record
 
 
-def sessions(root: Path, source_id: str) -> list[SessionRecord]:
-    """Returns the sessions of a source, the first seen first."""
+def session_names(root: Path, source_id: str) -> list[str]:
+    """Returns the names of a source's sessions, sorted: a camera's by time. Reads none of them."""
     paths = (root / "sources" / source_id).glob("[!.]*.json")
-    found = [read_record(path, SessionRecord) for path in paths if path.name != "source.json"]
+    return sorted(path.stem for path in paths if path.name != "source.json")
+
+
+def sessions(root: Path, source_id: str, names: Collection[str] | None = None) -> list[SessionRecord]:
+    """Returns the sessions of a source, or those of `names`, the first seen first."""
+    wanted = session_names(root, source_id) if names is None else names
+    paths = [root / "sources" / source_id / f"{name}.json" for name in wanted]
+    found = [read_record(path, SessionRecord) for path in paths]
     return sorted((s for s in found if s is not None), key=lambda s: (s.first_seen, s.session))
+
+
+def connection_ms(session: str) -> int | None:
+    """Returns when a camera's session began, UTC ms, which is its name; None for a recording's session."""
+    return int(session) if _CONNECTION.match(session) else None
 
 
 def runs(root: Path) -> list[RunRecord]:

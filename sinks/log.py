@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from operators.core import Described, Outcome
 from operators.errors import LogError
 from sinks.compact import CompactPolicy, compact, finish_merge, finish_merges, to_parquet
+from sinks.covered import last_covered
 from sinks.files import COMMIT, Disk, Store
 from sinks.layout import Footer, day_folders, day_of, list_folder, read_folder, read_footer, source_folder
 from sinks.lock import WriterLock
@@ -121,6 +123,13 @@ class LogWriter:
                     state = {name: row[name] for name in _STATE} | {"outcome": Outcome(row["outcome"])}
                     held[row["clip_id"]] = ClipState(**state)
         return held
+
+    def last_covered(self, source_id: str, *, before: datetime | None = None) -> datetime | None:
+        """Returns where the source's last row on the clock ends, of any run and outcome; None without one.
+
+        Rows that begin at or after `before` do not count: a clock that was wrong may have put them there.
+        """
+        return last_covered(self.root, source_id, before=before)
 
     def compact(self, source_id: str | None = None, *, min_files: int = 2) -> int:
         """Merges what is not merged yet, of one source or of all; returns how many files that were.

@@ -41,7 +41,8 @@ COLUMNS: tuple[tuple[str, pa.DataType, bool, str], ...] = (
         "session",
         pa.string(),
         False,
-        "one uninterrupted timeline: a file's fingerprint, a connection's first UTC ms",
+        "one uninterrupted timeline: a file's fingerprint, a connection's first UTC ms; `offline`: none, and "
+        "seconds are counted from 1970",
     ),
     ("clip_id", pa.string(), False, "`source/session/start_ms/shape`"),
     (

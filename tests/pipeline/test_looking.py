@@ -139,3 +139,38 @@ def test_a_clip_lost_with_its_decoder_is_left_to_the_next_pass() -> None:
 def test_a_model_that_cannot_be_started_ends_the_run() -> None:
     with pytest.raises(DescribeError, match="no GPU any more"):
         look(said("builtin", 2), DescribeError("no GPU any more"))
+
+
+def test_a_camera_goes_on_when_the_model_cannot_be_started_and_keeps_what_others_saw() -> None:
+    async def scenario() -> tuple[Described | None, int]:
+        clip: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        clip.set_result("clip")
+        pool = ActorPool([Actor(said("builtin", 1.0))], slots_each=1)
+        model: Any = Model(DescribeError("the model does not start; see `sightlog doctor`"))
+        lookers = Lookers(cpu=pool, model=model, forgiving=True)
+        return await lookers.look(await lookers.seats(model=True), row(), clip), model.free
+
+    found, free = asyncio.run(scenario())
+    assert found is not None
+    assert (found.coverage.outcome, found.coverage.reason_code) == (Outcome.FAILED, "describe_error")
+    assert found.coverage.reason == "the model does not start; see `sightlog doctor`"
+    assert [event.describer for event in found.events] == ["builtin"]
+    assert free == 1
+
+
+def test_clips_that_need_no_model_are_not_held_up_by_those_that_wait_for_it() -> None:
+    async def scenario() -> Seats:
+        pool = ActorPool(["cpu"], slots_each=1)
+        busy: Any = ActorPool(["model"], slots_each=1)
+        lookers = Lookers(cpu=pool, model=busy)
+        await busy.acquire()
+        waiting = asyncio.create_task(lookers.seats(model=True))
+        await asyncio.sleep(0)
+        seats = await asyncio.wait_for(lookers.seats(model=False), 1.0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        lookers.leave(seats)
+        await asyncio.wait_for(pool.acquire(), 1.0)
+        return seats
+
+    assert asyncio.run(scenario()) == Seats(cpu="cpu")

@@ -25,7 +25,7 @@ from tests.query.logs import T0, Commit, clip, event, register, write
 RUNS = ("aaaaaaaaaaaa", "bbbbbbbbbbbb")
 GRIDS = {RUNS[0]: 10.0, RUNS[1]: 7.0}
 NOW = T0 + timedelta(days=400)
-GAVE_UP = ("failed", "dropped")
+GAVE_UP = ("failed", "dropped", "offline")
 
 
 # The reader without cleverness -------------------------------------------------------------------------

@@ -146,7 +146,8 @@ def test_the_ledger_is_that_of_asking_every_instant(seed: int) -> None:
     ledger = Ledger(rows, ranks)
     for t in range(-2, 60):
         there = [r for r in rows if r.lo_us <= t < r.hi_us]
-        standing = [r for r in there if r.outcome not in (Outcome.FAILED, Outcome.DROPPED)] or there
+        gave_up = (Outcome.FAILED, Outcome.DROPPED, Outcome.OFFLINE)
+        standing = [r for r in there if r.outcome not in gave_up] or there
         newest = [r for r in standing if ranks[r.run_id] == max(ranks[s.run_id] for s in standing)]
         found = ledger.at(t)
         assert (found is None) == (not newest)

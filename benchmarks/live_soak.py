@@ -1,0 +1,220 @@
+"""Watches many cameras with a describer at half the needed speed: nothing may grow, every drop is a row.
+
+    python -m benchmarks.live_soak --streams 16 --minutes 30
+
+A real RTSP server (Debian's gst-rtsp-server, `tests/rtsp_camera.py`) plays a rendered video of 640x360 at 10
+fps in a loop; the describer is a server on loopback that takes its time. Private memory, open files and
+shared memory of all processes of the command are summed each second. After a warm-up the mean of the last
+quarter is compared with that of the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pyarrow.parquet as pq
+
+from benchmarks import results_io
+from benchmarks.processes import tree
+from operators.render import render_demo
+from pipeline.status import read_status
+from tests.operators.served_fake import Answer, FakeServer, Seen
+
+CAMERA = Path(__file__).resolve().parents[1] / "tests" / "rtsp_camera.py"
+PYTHON = "/usr/bin/python3"  # the system's, which has GStreamer
+MOST_GROWTH = 0.05
+_STOP_S = 30.0
+
+CONFIG = """
+clips: {{clip_s: {clip_s}}}
+gate: {{enabled: false}}
+builtin: {{text: false}}
+describer: served
+model: {{name: fake-vlm, clips_in_flight: {in_flight}}}
+served: {{base_url: "{url}", patience: {{attempts: 1}}}}
+streams:
+"""
+
+
+def footage(target: Path, *, seconds: float = 60.0, fps: int = 10) -> Path:
+    """Writes the demo video at 640x360 and `fps`, a key frame each second, and returns its path."""
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(folder) / "demo.mp4"
+        render_demo(demo)
+        with av.open(str(demo)) as source, av.open(str(target), "w") as output:
+            out = output.add_stream("libx264", rate=fps)
+            out.width, out.height, out.pix_fmt = 640, 360, "yuv420p"
+            out.codec_context.gop_size = fps
+            out.codec_context.max_b_frames = 0
+            out.options = {"preset": "ultrafast", "sc_threshold": "0"}
+            due = 0
+            for frame in source.decode(video=0):
+                if frame.time is None or frame.time < due / fps:
+                    continue
+                scaled = frame.reformat(640, 360, "yuv420p")
+                scaled.pts, scaled.time_base = due, Fraction(1, fps)
+                output.mux(out.encode(scaled))
+                due += 1
+                if due >= seconds * fps:
+                    break
+            output.mux(out.encode(None))
+    return target
+
+
+@contextlib.contextmanager
+def cameras(video: Path, streams: int) -> Iterator[list[str]]:
+    """Serves `streams` mounts of a video for the length of the block; yields their addresses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mounts = [f"cam{number:02d}={video}" for number in range(streams)]
+    server = subprocess.Popen(
+        [PYTHON, str(CAMERA), "--port", str(port), *mounts],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n", "the RTSP server did not start"
+        yield [f"rtsp://127.0.0.1:{port}/cam{number:02d}" for number in range(streams)]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def measure(pid: int) -> dict[str, float]:
+    """Returns what a command's processes hold now, all together."""
+    held = {"private_mb": 0.0, "files": 0.0, "shared_mb": 0.0, "processes": 0.0}
+    for process in tree(pid):
+        root = Path("/proc") / str(process.pid)
+        with contextlib.suppress(OSError):
+            held["files"] += len(os.listdir(root / "fd"))
+            held["private_mb"] += process.rss_mb
+            held["processes"] += 1
+            if "raylet" in process.title.split(" ")[0]:  # who owns the object store
+                status = (root / "status").read_text()
+                line = next(line for line in status.splitlines() if line.startswith("RssShmem"))
+                held["shared_mb"] += int(line.split()[1]) / 1024
+    return held
+
+
+def dropped_rows(log: Path) -> int:
+    """Returns how many coverage rows say `dropped`."""
+    count = 0
+    for path in (log / "events").rglob("[!.]*.parquet"):
+        outcomes = pq.ParquetFile(path).read(columns=["record", "outcome"]).to_pylist()
+        count += sum(row["record"] == "coverage" and row["outcome"] == "dropped" for row in outcomes)
+    return count
+
+
+def soak(streams: int, minutes: float, warm_s: float, clip_s: float, work: Path) -> dict[str, Any]:
+    """Runs the command for `minutes` after `warm_s`, and returns what was found."""
+    answer_s, log, config = 5.0, work / "log", work / "soak.yaml"
+    in_flight = max(1, round(answer_s * streams / clip_s / 2))  # half of what is needed
+    command = "import sys; from pipeline.cli import main; sys.exit(main())"
+
+    def answer(seen: Seen) -> Answer:
+        return Answer(delay_s=answer_s)
+
+    samples: list[dict[str, float]] = []
+    with cameras(footage(work / "cam.mp4"), streams) as addresses, FakeServer(answer) as server:
+        names = [f"- {{id: cam{n:02d}, address: '{address}'}}" for n, address in enumerate(addresses)]
+        said = CONFIG.format(clip_s=clip_s, in_flight=in_flight, url=server.base_url)
+        config.write_text(said + "\n".join(names) + "\n")
+        run = subprocess.Popen(
+            [sys.executable, "-c", command, "run", str(config), "--log", str(log)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            _wait_live(run, log, streams)
+            time.sleep(warm_s)
+            began_s = time.monotonic()
+            while time.monotonic() - began_s < minutes * 60:
+                assert run.poll() is None, run.stderr.read() if run.stderr else ""
+                samples.append(measure(run.pid))
+                server.requests.clear()  # pictures of every request: not what is measured here
+                time.sleep(1.0)
+            stopping_s = time.monotonic()
+            run.send_signal(signal.SIGTERM)
+            _, errors = run.communicate(timeout=_STOP_S)
+            stop_s = time.monotonic() - stopping_s
+        finally:
+            run.kill()
+    assert run.returncode == 0, errors
+    status = read_status(log)
+    drops = sum(stream.dropped for stream in status.streams)
+    quarter = max(1, len(samples) // 4)
+    growth = {}
+    for name in ("private_mb", "files", "shared_mb"):
+        first, last = (
+            sum(s[name] for s in part) / quarter for part in (samples[:quarter], samples[-quarter:])
+        )
+        growth[name] = {
+            "first": round(first, 1),
+            "last": round(last, 1),
+            "growth": round(last / first - 1, 4),
+        }
+    return {
+        "streams": streams,
+        "minutes": minutes,
+        "clip_s": clip_s,
+        "processes": samples[-1]["processes"],
+        "held": growth,
+        "flat": all(g["growth"] < MOST_GROWTH for g in growth.values()),
+        "frames": sum(s.frames for s in status.streams),
+        "clips": sum(s.clips for s in status.streams),
+        "looked": sum(s.outcomes.get("ok", 0) for s in status.streams),
+        "looked_each": [s.outcomes.get("ok", 0) for s in status.streams],
+        "drops": drops,
+        "drops_in_the_log": dropped_rows(log),
+        "reconnects": sum(s.reconnects for s in status.streams),
+        "stop_s": round(stop_s, 2),
+    }
+
+
+def _wait_live(run: subprocess.Popen[str], log: Path, streams: int) -> None:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert run.poll() is None, run.stderr.read() if run.stderr else ""
+        with contextlib.suppress(Exception):
+            if sum(s.state == "live" and s.clips > 0 for s in read_status(log).streams) == streams:
+                return
+        time.sleep(0.5)
+    raise AssertionError("not all streams came up")
+
+
+def main() -> None:
+    """Writes `results/live_soak.json`; exits with 1 when something grew, or a drop has no row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--warm-s", type=float, default=90.0)
+    parser.add_argument("--clip-s", type=float, default=10.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = soak(given.streams, given.minutes, given.warm_s, given.clip_s, Path(folder))
+    print(json.dumps(found, indent=1))
+    print(results_io.write("live_soak", found))
+    good = found["flat"] and found["drops"] == found["drops_in_the_log"] and found["stop_s"] < 10
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""Live sources other than RTSP, servers that say no, and what a clock of one's own shows of the waiting."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from itertools import count, islice, pairwise
+from pathlib import Path
+from threading import Event
+
+import av
+import pytest
+
+from operators.live_items import SYSTEM, Moment
+from operators.live_source import Down, LiveSettings, LiveSource, Stats, Up
+from operators.pictures import Picture
+from tests.rtsp import Follower, film, free_port, numbered
+
+QUICK = LiveSettings(read_timeout_s=1.0, open_timeout_s=2.0, sound=False)
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class PatientClock:
+    """Waits without waiting, and notes for how long; its machine's clock can be set."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.ahead_s = 0.0
+        self._at_s = 1000.0
+
+    def now(self) -> Moment:
+        utc = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=self._at_s + self.ahead_s)
+        return Moment(utc=utc, monotonic_s=self._at_s)
+
+    def wait(self, seconds: float, stop: Event) -> bool:
+        self.waits.append(seconds)
+        self._at_s += max(0.0, seconds)
+        return stop.is_set()
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A TCP server that lets `answer` have each connection; yields its port."""
+    server = socket.create_server(("127.0.0.1", 0))
+    held = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            held.append(connection)
+            answer(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield int(server.getsockname()[1])
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        for connection in held:
+            connection.close()
+
+
+@contextmanager
+def web(answer: Answer) -> Iterator[str]:
+    """An HTTP server that answers each GET with `answer`; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            try:
+                answer(self)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def says(status: str) -> Callable[[socket.socket], None]:
+    """An RTSP server that has one answer to everything."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(f"RTSP/1.0 {status}\r\nCSeq: 1\r\n\r\n".encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "reason_code", "least_s", "most_s"),
+    [
+        ("401 Unauthorized", "unauthorized", 28.0, 32.0),
+        ("403 Forbidden", "forbidden", 28.0, 32.0),
+        ("404 Not Found", "not_found", 28.0, 32.0),
+        ("500 Internal Server Error", "refused", 0.5, 2.0),
+        ("503 Service Unavailable", "refused", 0.5, 2.0),
+    ],
+)
+def test_a_server_that_says_no_is_said_once_and_asked_again(
+    status: str, reason_code: str, least_s: float, most_s: float
+) -> None:
+    clock, tries = PatientClock(), set()
+
+    def answer(connection: socket.socket) -> None:
+        tries.add(clock.now().monotonic_s)
+        says(status)(connection)
+        if len(tries) == 12:
+            source.stop()
+
+    with listening(answer) as port:
+        source = LiveSource(f"rtsp://cam:canary-4711@127.0.0.1:{port}/1", QUICK, clock=clock)
+        said = [item for item in source if isinstance(item, Down)]
+    assert [d.reason_code for d in said] == [reason_code, "stopped"]
+    assert "canary" not in repr(said)
+    waits_s = [b - a for a, b in pairwise(sorted(tries))]
+    assert len(waits_s) >= 11
+    assert all(least_s <= wait_s <= most_s for wait_s in waits_s)
+
+
+def test_a_refused_connection_is_tried_for_ever_with_half_a_second_to_two_between() -> None:
+    clock = PatientClock()
+    source = LiveSource(f"rtsp://127.0.0.1:{free_port()}/1", QUICK, clock=clock)
+    items = list(islice(source, 60))  # a `Down`, and `Stats` every two seconds
+    assert [type(i) for i in items] == [Down] + [Stats] * 59
+    assert items[0].reason_code == "refused"
+    assert len(clock.waits) > 60
+    assert all(0.5 <= w <= 2.0 for w in clock.waits)
+    assert len(set(clock.waits)) > 50  # never in step with other cameras
+    source.stop()
+
+
+def test_a_host_that_is_not_there_is_unreachable() -> None:
+    source = LiveSource("rtsp://camera.invalid/1", QUICK, clock=PatientClock())
+    first = next(iter(source))
+    assert isinstance(first, Down)
+    assert first.reason_code == "unreachable"
+
+
+def test_a_server_that_accepts_and_is_silent_is_unreachable() -> None:
+    with listening(lambda _: None) as port, Follower(LiveSource(f"rtsp://127.0.0.1:{port}/1", QUICK)) as seen:
+        began = time.monotonic()
+        seen.until(lambda s: s.downs, within_s=3)
+        assert time.monotonic() - began < 2.5
+    assert [d.reason_code for d in seen.downs] == ["unreachable", "stopped"]
+
+
+def test_a_server_that_talks_nonsense_is_no_crash() -> None:
+    with listening(lambda c: c.sendall(b"\0" * 64 + b"hello\r\n" * 20)) as port:
+        for address in (f"rtsp://127.0.0.1:{port}/1", f"http://127.0.0.1:{port}/1"):
+            with Follower(LiveSource(address, QUICK)) as seen:
+                seen.until(lambda s: s.downs, within_s=3)
+            assert seen.downs[0].reason_code in ("bad_stream", "unreachable", "refused")
+
+
+def test_http_says_no_as_rtsp_does() -> None:
+    with web(lambda request: request.send_error(401)) as url:
+        first = next(iter(LiveSource(f"{url}/mjpeg", QUICK)))
+    assert isinstance(first, Down)
+    assert first.reason_code == "unauthorized"
+
+
+def jpeg(number: int) -> bytes:
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 320, 176, "yuvj420p", Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(numbered(number), format="gray").reformat(format="yuvj420p")
+    frame.pts = 0
+    return b"".join(bytes(p) for p in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+def test_mjpeg_over_http_has_the_times_at_which_its_pictures_come() -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        request.end_headers()
+        for number in count():
+            data = jpeg(number % 1000)
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            request.wfile.write(head.encode() + data + b"\r\n")
+            time.sleep(0.2)
+
+    with web(answer) as url, Follower(LiveSource(f"{url}/mjpeg", QUICK)) as seen:
+        seen.until(lambda s: len(s.pictures) > 12)
+    steps = [b.pts_s - a.pts_s for a, b in pairwise(seen.pictures)]
+    assert sorted(steps)[len(steps) // 2] == pytest.approx(0.2, abs=0.05)
+    assert [b.number - a.number for a, b in pairwise(seen.pictures)] == [1] * len(steps)
+    assert seen.ups[0].codec == "mjpeg"
+
+
+def segments(film_path: Path, folder: Path) -> list[bytes]:
+    """Cuts a film into MPEG-TS segments of one second, as HLS has them."""
+    with av.open(str(film_path)) as source:
+        video = source.streams.video[0]
+        groups: list[list[av.Packet]] = []
+        for packet in source.demux(video):
+            if packet.size and packet.is_keyframe:
+                groups.append([])
+            if packet.size:
+                groups[-1].append(packet)
+        cut = []
+        for number, group in enumerate(groups):
+            path = folder / f"{number}.ts"
+            with av.open(str(path), "w", format="mpegts") as target:
+                stream = target.add_stream_from_template(video)
+                for packet in group:
+                    packet.stream = stream
+                    target.mux(packet)
+            cut.append(path.read_bytes())
+        return cut
+
+
+def test_hls_is_read_at_its_live_end_and_may_lead_to_no_file(tmp_path: Path) -> None:
+    cut = segments(film(tmp_path / "film.mp4", seconds=12), tmp_path)
+    began = time.monotonic()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        now = min(len(cut) - 4, int(time.monotonic() - began))
+        name = request.path.strip("/")
+        if name == "over.m3u8":
+            body = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n0.ts\n#EXT-X-ENDLIST\n"
+        elif name == "bad.m3u8":
+            body = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfile:///etc/passwd\n"
+        elif name == "live.m3u8":
+            head = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{now}\n"
+            body = (head + "".join(f"#EXTINF:1.0,\n{n}.ts\n" for n in range(now, now + 4))).encode()
+        else:
+            body = cut[int(name.removesuffix(".ts"))]
+        request.send_response(200)
+        request.send_header(
+            "Content-Type", "application/vnd.apple.mpegurl" if "m3u8" in name else "video/mp2t"
+        )
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    settings = QUICK.model_copy(update={"read_timeout_s": 2.5})
+    with web(answer) as url:
+        with Follower(LiveSource(f"{url}/live.m3u8", settings)) as seen:
+            seen.until(lambda s: len(s.pictures) >= 30)
+        with Follower(LiveSource(f"{url}/bad.m3u8", QUICK)) as bad:
+            bad.until(lambda s: s.downs)
+        with Follower(LiveSource(f"{url}/over.m3u8", QUICK)) as over:
+            over.until(lambda s: s.downs)
+    assert seen.pictures[0].number >= 30  # not from the start of its window
+    numbers = [p.number - seen.pictures[0].number for p in seen.pictures]
+    assert numbers == list(range(len(numbers)))
+    assert [round(p.pts_s * 10) for p in seen.pictures] == numbers
+    assert bad.ups == []
+    assert over.downs[0].reason == "it is a recording of 1 s, not live; download and index it"
+
+
+@contextmanager
+def ts_sender(films: list[Path], port: int) -> Iterator[None]:
+    """Sends films over and over as MPEG-TS to a UDP port, at their own pace; the stream has no seams."""
+    stop = Event()
+
+    def send() -> None:
+        buffer = BytesIO()
+        target = av.open(buffer, "w", format="mpegts", options={"flush_packets": "1"})
+        stream, began, base, place = None, time.monotonic(), 0, 0
+        out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for number in count():
+            with av.open(str(films[number % len(films)])) as source:
+                video = source.streams.video[0]
+                stream = stream or target.add_stream_from_template(video)
+                ticks = video.time_base
+                assert ticks is not None
+                last = base
+                for packet in source.demux(video):
+                    if not packet.size or packet.dts is None or packet.pts is None:
+                        continue
+                    packet.dts, packet.pts = packet.dts + base, packet.pts + base
+                    last = max(last, packet.pts + packet.duration)
+                    if stop.wait(max(0.0, began + float(packet.dts * ticks) - time.monotonic())):
+                        out.close()
+                        target.close()
+                        return
+                    packet.stream = stream
+                    target.mux(packet)
+                    data = buffer.getvalue()[place:]
+                    place += len(data)
+                    for at in range(0, len(data), 1316):
+                        out.sendto(data[at : at + 1316], ("127.0.0.1", port))
+                base = last
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_mpegts_over_udp_goes_on_when_its_pictures_change_their_size(tmp_path: Path) -> None:
+    small = film(tmp_path / "small.ts", seconds=1.5)
+    large = film(tmp_path / "large.ts", seconds=1.5, width=640, height=352, first=100)
+    port = free_port(socket.SOCK_DGRAM)
+    with (
+        ts_sender([small, large], port),
+        Follower(LiveSource(f"udp://127.0.0.1:{port}", QUICK)) as seen,
+    ):
+        seen.until(lambda s: {320, 640} <= {p.width for p in s.pictures} and len(s.pictures) > 35)
+    assert len(seen.ups) == 1
+    assert [round((b.pts_s - a.pts_s) * 10) for a, b in pairwise(seen.pictures)] == [1] * (
+        len(seen.pictures) - 1
+    )
+
+
+def test_a_udp_stream_that_ends_is_a_stall_and_comes_back(tmp_path: Path) -> None:
+    shot, port = film(tmp_path / "shot.ts", seconds=2), free_port(socket.SOCK_DGRAM)
+    with Follower(LiveSource(f"udp://127.0.0.1:{port}", QUICK)) as seen:
+        with ts_sender([shot], port):
+            seen.until(lambda s: len(s.pictures) > 5)
+        seen.until(lambda s: s.downs)
+        with ts_sender([shot], port):
+            seen.until(lambda s: len(s.ups) == 2)
+    assert [d.reason_code for d in seen.downs] == ["stalled", "stopped"]
+
+
+def test_a_file_plays_at_its_own_pace_and_its_loops_have_no_seam(tmp_path: Path) -> None:
+    shot, clock = film(tmp_path / "a shot.mp4", seconds=2, sound=True), PatientClock()
+    source = LiveSource(f"file://{str(shot).replace(' ', '%20')}", LiveSettings(loops=3), clock=clock)
+    items = list(source)
+    pictures = [i for i in items if isinstance(i, Picture)]
+    assert [round(p.pts_s, 3) for p in pictures] == pytest.approx([n / 10 for n in range(60)])
+    assert 5.8 < sum(w for w in clock.waits if w > 0) < 6.2
+    assert [type(i) for i in items if isinstance(i, Up | Down)] == [Up, Down]
+    assert items[-1].reason_code == "ended"
+    assert items[-1].reason == "the file is over"
+
+
+def test_a_step_of_the_machines_clock_does_not_move_media_time(tmp_path: Path) -> None:
+    shot, clock = film(tmp_path / "shot.mp4", seconds=4), PatientClock()
+    ups: list[Up] = []
+    times: list[tuple[str, float]] = []
+    walls = []
+    for item in LiveSource(str(shot), clock=clock):
+        if isinstance(item, Up):
+            ups.append(item)
+        if isinstance(item, Picture):
+            times.append((ups[-1].session, item.pts_s))
+            if len(times) % 10 == 0:
+                walls.append(ups[-1].clock.at(item.pts_s)[0])
+            clock.ahead_s = {15: 60.0, 25: -60.0}.get(len(times), clock.ahead_s)
+    first, second = (up.session for up in ups)
+    assert [t for s, t in times if s == first] == pytest.approx([n / 10 for n in range(25)])
+    assert [t for s, t in times if s == second] == pytest.approx([n / 10 for n in range(15)])
+    seconds = [(b - a).total_seconds() for a, b in pairwise(walls)]
+    assert seconds == pytest.approx([61.0, -119.0, 1.0], abs=0.2)
+    assert ups[1].reason == "the machine's clock was set back by 120.0 s"
+
+
+def test_a_file_that_is_absent_says_so_and_is_tried_again(tmp_path: Path) -> None:
+    source = LiveSource(str(tmp_path / "none.mp4"), clock=PatientClock())
+    first = next(iter(source))
+    assert isinstance(first, Down)
+    assert first.reason_code in ("not_found", "bad_stream")
+
+
+def test_the_systems_clock_wakes_when_it_is_stopped() -> None:
+    stop = Event()
+    stop.set()
+    assert SYSTEM.wait(60, stop)
+    assert SYSTEM.now().utc.tzinfo is UTC

@@ -1,0 +1,286 @@
+"""A live source against a real RTSP server: it always comes back, and its times are the camera's."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from pydantic import SecretStr
+
+from operators.core import TimeSource
+from operators.live_source import LiveSettings, LiveSource
+from tests.rtsp import Camera, Follower, film, need_camera
+
+QUICK = LiveSettings(read_timeout_s=1.0, retry_mended_s=0.5, sound=False)
+PASSWORD = "p@ss/w#rd?100%:x&y"
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty seconds of numbered pictures, 10 a second, a key frame each second."""
+    need_camera()
+    return film(tmp_path_factory.mktemp("footage") / "numbered.mp4")
+
+
+@pytest.fixture
+def camera(footage: Path, tmp_path: Path) -> Iterator[Camera]:
+    with Camera({"yard": footage}, sent=tmp_path / "sent") as camera:
+        yield camera
+
+
+def errors_s(seen: Follower, sent: Path) -> list[float]:
+    """How far each picture's wall time lies from when the server pushed it."""
+    pushed: dict[int, float] = {}
+    for line in sent.read_text().splitlines():
+        _, number, wall = line.split()
+        pushed.setdefault(int(number), float(wall))
+    clock = seen.ups[-1].clock
+    return [clock.peek(p.pts_s)[0].timestamp() - pushed[p.number] for p in seen.pictures]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_every_picture_has_the_wall_time_at_which_the_camera_sent_it(
+    transport: str, camera: Camera, tmp_path: Path
+) -> None:
+    settings = LiveSettings(transport=transport)
+    with Follower(LiveSource(camera.url("yard"), settings)) as seen:
+        seen.until(lambda s: s.ups and s.ups[0].clock.difference_s is not None and len(s.pictures) > 30)
+    first = seen.pictures[0].number
+    assert [p.number - first for p in seen.pictures] == list(range(len(seen.pictures)))
+    assert [round(p.pts_s, 6) for p in seen.pictures] == [
+        pytest.approx(n / 10) for n in range(len(seen.pictures))
+    ]
+    _, source, error_s = seen.ups[0].clock.at(0.0)
+    assert source is TimeSource.RTCP
+    assert error_s < 0.1
+    assert max(map(abs, errors_s(seen, tmp_path / "sent"))) < 0.05
+
+
+def test_pictures_that_are_sent_out_of_their_order_are_one_session_in_order(tmp_path: Path) -> None:
+    need_camera()
+    reordered = film(tmp_path / "reordered.mp4", seconds=3, b_frames=2)
+    with Camera({"yard": reordered}) as camera, Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+        seen.until(lambda s: len(s.pictures) > 15)
+    first, shown = seen.pictures[0].number, seen.pictures[:15]
+    assert [p.number - first for p in shown] == list(range(15))
+    assert [p.pts_s for p in shown] == pytest.approx([n / 10 for n in range(15)])
+    assert len(seen.ups) == 1
+
+
+def test_a_camera_that_refuses_tcp_is_read_over_udp(footage: Path) -> None:
+    with (
+        Camera({"yard": footage}, arguments=["--transport", "udp"]) as camera,
+        Follower(LiveSource(camera.url("yard"), QUICK)) as seen,
+    ):
+        seen.until(lambda s: len(s.pictures) > 5)
+    assert [d.reason_code for d in seen.downs] == ["stopped"]
+
+
+@pytest.mark.parametrize("how", ["digest", "basic"])
+@pytest.mark.parametrize("where", ["address", "settings"])
+def test_any_password_opens(how: str, where: str, footage: Path) -> None:
+    login = ["--user", "cam", "--password", PASSWORD, "--auth", how]
+    with Camera({"yard": footage}, arguments=login) as camera:
+        if where == "address":
+            source = LiveSource(camera.url("yard", login=f"cam:{PASSWORD}"), QUICK)
+        else:
+            settings = QUICK.model_copy(update={"user": "cam", "password": SecretStr(PASSWORD)})
+            source = LiveSource(camera.url("yard"), settings)
+        with Follower(source) as seen:
+            seen.until(lambda s: s.pictures or s.downs)
+    assert [d.reason_code for d in seen.downs] == ["stopped"]
+
+
+def test_rtsps_is_read_and_its_certificate_checked_where_one_is_given(footage: Path, tmp_path: Path) -> None:
+    for name in ("camera", "stranger"):
+        what = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.pem")]
+        asked = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *what, *files]
+        subprocess.run(asked, check=True, capture_output=True)
+    both = tmp_path / "both.pem"
+    both.write_text((tmp_path / "camera.key").read_text() + (tmp_path / "camera.pem").read_text())
+    login = ["--user", "cam", "--password", "pw", "--pem", str(both)]
+    with Camera({"yard": footage}, arguments=login) as camera:
+        said = {}
+        for name in ("", "camera", "stranger"):
+            ca_file = tmp_path / f"{name}.pem" if name else None
+            settings = QUICK.model_copy(update={"ca_file": ca_file})
+            with Follower(LiveSource(camera.url("yard", login="cam:pw", scheme="rtsps"), settings)) as seen:
+                seen.until(lambda s: s.pictures or s.downs)
+            said[name] = seen.downs[0].reason_code
+    assert said == {"": "stopped", "camera": "stopped", "stranger": "unreachable"}
+
+
+def test_a_wrong_password_is_said_once_and_works_when_mended(footage: Path) -> None:
+    login = ["--user", "cam", "--password"]
+    with Camera({"yard": footage}, arguments=[*login, "other"]) as camera:
+        address = camera.url("yard", login="cam:canary-4711")
+        with Follower(LiveSource(address, QUICK)) as seen:
+            seen.until(lambda s: s.downs)
+            time.sleep(0.9)  # two more tries
+            assert [d.reason_code for d in seen.downs] == ["unauthorized"]
+            camera.kill()
+            camera.start([*login, "canary-4711"])
+            seen.until(lambda s: s.pictures)
+    assert "canary-4711" not in repr(seen.items)
+    assert "401" in seen.downs[0].reason
+
+
+def test_a_wrong_path_is_said_once_and_works_when_mended(footage: Path, tmp_path: Path) -> None:
+    with Camera({"street": footage}) as camera, Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+        seen.until(lambda s: s.downs)
+        time.sleep(0.9)
+        assert [d.reason_code for d in seen.downs] == ["not_found"]
+        camera.kill()
+        with Camera({"yard": footage}, port=camera.port):
+            seen.until(lambda s: s.pictures)
+
+
+class RecordingTap:
+    """Notes what it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, object]] = []
+
+    def begin(self, template: av.VideoStream, session: str) -> None:
+        self.shown.append(("begin", session))
+
+    def packet(self, packet: av.Packet, pts_s: float | None) -> None:
+        self.shown.append(
+            ("key" if packet.is_keyframe else "packet", None if pts_s is None else round(pts_s, 6))
+        )
+
+    def end(self) -> None:
+        self.shown.append(("end", None))
+
+
+def test_a_tap_is_shown_every_packet_from_the_first_key_frame_on(camera: Camera) -> None:
+    tap = RecordingTap()
+    with Follower(LiveSource(camera.url("yard"), QUICK, packets=tap)) as seen:
+        seen.until(lambda s: len(s.pictures) > 12)
+        camera.kill()
+        seen.until(lambda s: s.downs)
+    count = len(seen.pictures)
+    assert tap.shown[0] == ("begin", seen.ups[0].session)
+    assert tap.shown[1:-1] == [("packet" if n % 10 else "key", round(n / 10, 6)) for n in range(count)]
+    assert tap.shown[-1] == ("end", None)
+
+
+def test_a_killed_server_is_a_new_session_within_five_seconds_of_its_return(
+    camera: Camera, tmp_path: Path
+) -> None:
+    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+        seen.until(lambda s: len(s.pictures) > 10)
+        camera.kill()
+        killed = time.time()
+        seen.until(lambda s: s.downs)
+        assert abs(seen.downs[0].since.timestamp() - killed) < 0.5
+        seen.until(lambda s: len(s.downs) == 2)
+        camera.start()
+        ready = time.monotonic()
+        seen.until(lambda s: len(s.ups) == 2)
+        assert time.monotonic() - ready < 5
+        seen.until(lambda s: s.pictures[-1].pts_s > 0.5)
+    assert [d.reason_code for d in seen.downs[:2]] == ["ended", "refused"]
+    sessions = [int(up.session) for up in seen.ups]
+    assert sessions == sorted(set(sessions))
+    for up in seen.ups:
+        times = [p.pts_s for p in seen.pictures if p.session == up.session]
+        assert times[0] == 0.0
+        assert times == sorted(set(times))
+
+
+def test_a_stalled_server_is_noticed_and_read_again(camera: Camera) -> None:
+    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+        seen.until(lambda s: len(s.pictures) > 5)
+        camera.stall()
+        stalled = time.time()
+        seen.until(lambda s: s.downs, within_s=2.5)
+        assert seen.downs[0].reason_code == "stalled"
+        assert abs(seen.downs[0].since.timestamp() - stalled) < 1.0
+        camera.go_on()
+        seen.until(lambda s: len(s.ups) == 2, within_s=5)
+
+
+def test_frozen_pictures_are_a_stall_though_reports_go_on(camera: Camera) -> None:
+    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+        seen.until(lambda s: len(s.pictures) > 5)
+        camera.order("freeze yard")
+        seen.until(lambda s: s.downs, within_s=4)
+        assert seen.downs[0].reason_code == "stalled"
+        camera.order("thaw yard")
+        seen.until(lambda s: len(s.ups) == 2)
+
+
+def test_lost_packets_are_counted_and_damage_lasts_to_the_next_key_frame(tmp_path: Path) -> None:
+    need_camera()
+    rough = film(tmp_path / "rough.mp4", seconds=4, noise=20)  # several packets a picture
+    with (
+        Camera({"yard": rough}, arguments=["--loss", "0.02"]) as camera,
+        Follower(LiveSource(camera.url("yard"), QUICK)) as seen,
+    ):
+        seen.until(lambda s: s.source.stats.bad_packets > 1 and any(p.damaged for p in s.pictures))
+        seen.until(lambda s: not s.pictures[-1].damaged)
+    assert [d.reason_code for d in seen.downs] == ["stopped"]
+    for before, after in itertools.pairwise(seen.pictures):
+        assert after.pts_s > before.pts_s
+
+
+def test_a_camera_that_changes_its_size_goes_on_in_the_same_session(tmp_path: Path) -> None:
+    need_camera()
+    small = film(tmp_path / "small.mp4", seconds=1.5)
+    large = film(tmp_path / "large.mp4", seconds=1.5, width=640, height=352, first=100)
+    with (
+        Camera({"yard": [small, large]}) as camera,
+        Follower(LiveSource(camera.url("yard"), QUICK)) as seen,
+    ):
+        seen.until(lambda s: [k for k, _ in itertools.groupby(p.width for p in s.pictures)][1:] == [640, 320])
+    assert len(seen.ups) == 1
+    assert seen.source.stats.bad_packets == 0
+
+
+def test_sound_comes_with_the_pictures_and_leaves_their_times_alone(footage: Path, tmp_path: Path) -> None:
+    sent = tmp_path / "sent"
+    settings = QUICK.model_copy(update={"sound": True})
+    with (
+        Camera({"yard": footage}, arguments=["--sound"], sent=sent) as camera,
+        Follower(LiveSource(camera.url("yard"), settings)) as seen,
+    ):
+        seen.until(lambda s: s.ups and s.ups[0].clock.difference_s is not None and len(s.pictures) > 25)
+        heard, shown = seen.sounds, list(seen.pictures)
+        camera.order("freeze yard")
+        seen.until(lambda s: s.downs, within_s=4)
+    assert seen.downs[0].reason == "sound comes, but no picture for 2 s"
+    assert len(seen.ups) == 1
+    assert heard >= 20
+    first = seen.pictures[0].number
+    assert [p.number - first for p in shown] == list(range(len(shown)))
+    assert max(map(abs, errors_s(seen, sent))) < 0.1
+
+
+def test_hevc_with_long_groups_waits_for_its_key_frame(tmp_path: Path) -> None:
+    need_camera()
+    slow = film(tmp_path / "slow.mp4", seconds=4, key_s=2, codec="libx265")
+    with Camera({"yard": slow}) as camera, Follower(LiveSource(camera.url("yard"), QUICK)) as first:
+        first.until(lambda s: len(s.pictures) > 8)
+        with Follower(LiveSource(camera.url("yard"), QUICK)) as second:
+            second.until(lambda s: len(s.pictures) > 3)
+    assert second.pictures[0].number % 20 == 0
+    assert second.pictures[0].pts_s == 0.0
+    assert [d.reason_code for d in second.downs] == ["stopped"]
+
+
+def test_stop_ends_a_stalled_source_soon(camera: Camera) -> None:
+    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+        seen.until(lambda s: s.pictures)
+        camera.stall()
+        began = time.monotonic()
+        seen.source.stop()
+        seen.until(lambda s: s.downs, within_s=2.5)
+        assert time.monotonic() - began < 2.5
+        assert seen.downs[0].reason_code == "stopped"

@@ -1,0 +1,172 @@
+"""Runs `sightlog watch` or `run` as a user would, and compares what it logs with what really was sent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow.parquet as pq
+
+from benchmarks.processes import Process, tree, wait_gone
+from operators.errors import LogError
+from pipeline.status import Status, StreamStatus, read_status
+from tests.pipeline.conftest import ROOT, command_line
+
+STARTED_S = 60.0  # Ray's start on a busy machine
+
+
+class Watching:
+    """The running command; a context manager that leaves nothing behind."""
+
+    def __init__(self, log: Path, *arguments: object, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        self._line = command_line(*arguments, "--log", log)
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        self._process: subprocess.Popen[str] | None = None
+        self.family: dict[tuple[int, str], Process] = {}
+        self.err = ""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._line, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.look()
+            self._process.kill()
+            _, self.err = self._process.communicate()
+            for process in self.family.values():
+                process.kill()
+            if error is not None:
+                print(self.err)  # noqa: T201 - pytest shows it with the failure
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def look(self) -> None:
+        """Remembers which processes belong to the command."""
+        self.family |= {(p.pid, p.born): p for p in tree(self.pid)}
+
+    def status(self) -> Status | None:
+        """What the command itself told last; None before it did."""
+        try:
+            status = read_status(self.log)
+        except LogError:
+            return None
+        return status if status.pid == self.pid else None
+
+    def until(
+        self, holds: Callable[[dict[str, StreamStatus]], object], within_s: float = 20.0
+    ) -> dict[str, StreamStatus]:
+        """Waits until `holds` of the streams' states, and returns them."""
+        deadline = time.monotonic() + within_s
+        while True:
+            assert self._process is not None
+            assert self._process.poll() is None, self._process.communicate()[1]
+            status = self.status()
+            streams = {} if status is None else {stream.source_id: stream for stream in status.streams}
+            if status is not None and holds(streams):
+                return streams
+            assert time.monotonic() < deadline, streams
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Stops it as it should be, and returns how long that took; fails when a process is left."""
+        assert self._process is not None
+        self.look()
+        began_s = time.monotonic()
+        self._process.send_signal(number)
+        _, self.err = self._process.communicate(timeout=30)
+        took_s = time.monotonic() - began_s
+        assert "Traceback" not in self.err, self.err
+        assert self._process.returncode == 0, self.err
+        assert not wait_gone(list(self.family.values()))
+        return took_s
+
+    def kill(self) -> None:
+        """SIGKILL to the command, as a machine does without memory; waits for its actors to notice."""
+        assert self._process is not None
+        self.look()
+        self._process.kill()
+        _, self.err = self._process.communicate()
+        ours = [p for p in self.family.values() if p.title.startswith("ray::") and "Agent" not in p.title]
+        assert not wait_gone(ours)
+        for process in self.family.values():  # Ray's own agents take a minute to notice
+            process.kill()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A coverage row: [lo_s, hi_s) of the wall clock, epoch seconds, and the rest of it."""
+
+    lo_s: float
+    hi_s: float
+    outcome: str
+    reason_code: str
+    raw: dict[str, Any]
+
+    @property
+    def looked(self) -> bool:
+        return self.outcome in ("ok", "quiet", "truncated")
+
+
+def coverage(log: Path, source_id: str) -> list[Row]:
+    """Every coverage row of a source, by start; reads files by their names, so a doubled row shows."""
+    found = []
+    for path in (log / "events" / f"source={source_id}").rglob("[!.]*.parquet"):
+        for row in pq.ParquetFile(path).read().to_pylist():
+            if row["record"] == "coverage":
+                lo_s, hi_s = row["start_time"].timestamp(), row["end_time"].timestamp()
+                found.append(Row(lo_s, hi_s, row["outcome"], row["reason_code"], row))
+    return sorted(found, key=lambda row: (row.lo_s, row.hi_s))
+
+
+def check_tiles(rows: list[Row], *, slack_s: float = 0.15) -> None:
+    """Each moment from the first row to the last is covered, once, but for corrections of the clock."""
+    for before, after in pairwise(rows):
+        assert abs(after.lo_s - before.hi_s) <= slack_s, (before, after)
+    keys = [(row.raw["clip_id"], row.raw["attempt"], row.raw["run_id"]) for row in rows]
+    assert len(keys) == len(set(keys))
+
+
+def sent_times(path: Path, mount: str) -> list[float]:
+    """When the camera sent its pictures of a mount, epoch seconds."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return [float(line[2]) for line in lines if len(line) == 3 and line[0] == mount]
+
+
+def check_against_sent(rows: list[Row], sent_s: list[float], *, join_s: float) -> None:
+    """Where pictures were sent somebody looked, but for `join_s` after they began; elsewhere nobody did."""
+    runs: list[tuple[float, float]] = []  # stretches in which the camera sent
+    for at_s in sorted(sent_s):
+        if runs and at_s - runs[-1][1] < 0.5:
+            runs[-1] = runs[-1][0], at_s
+        else:
+            runs.append((at_s, at_s))
+    for begin_s, end_s in runs:
+        at_s = begin_s + join_s
+        while at_s < end_s - 0.3:
+            here = [row for row in rows if row.lo_s <= at_s < row.hi_s]
+            assert here, f"no row at {at_s}, sent in {begin_s} to {end_s}"
+            assert any(row.looked for row in here), (at_s, begin_s, end_s, here)
+            at_s += 0.25
+    for (_, end_s), (begin_s, _) in pairwise(runs):
+        at_s = end_s + 1.0
+        while at_s < begin_s - 1.0:
+            here = [row for row in rows if row.lo_s <= at_s < row.hi_s]
+            assert [row.outcome for row in here] == ["offline"], (at_s, here)
+            at_s += 0.25
