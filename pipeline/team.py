@@ -92,7 +92,11 @@ async def actors(settings: Settings, sizes: Sizes, *, forgiving: bool = False) -
             lookers=Lookers(cpu=cpu, model=models, forgiving=forgiving),
             sink=sink,
         )
-        await sink.close.remote()
+        if forgiving:  # what is not merged by then is merged by the next writer
+            ready = False
+            await asyncio.gather(_end([sink], _CLOSE_LIVE_S), _end(model, _CLOSE_LIVE_S))
+        else:
+            await sink.close.remote()
     finally:
         if ready:
             await _end(model, _CLOSE_LIVE_S if forgiving else _CLOSE_S)
@@ -107,10 +111,10 @@ async def _set_up(handle: Any) -> None:
         raise sightlog_error(error, "an actor's setup") from error
 
 
-async def _end(models: Sequence[Any], within_s: float) -> None:
-    """Lets engines free their GPUs; never raises."""
+async def _end(handles: Sequence[Any], within_s: float) -> None:
+    """Lets actors close, so that engines free their GPUs; never raises."""
     with suppress(TimeoutError, asyncio.CancelledError):
-        closing = (model.close.remote() for model in models)
+        closing = (handle.close.remote() for handle in handles)
         await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), within_s)
 
 

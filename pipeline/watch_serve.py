@@ -35,8 +35,8 @@ CLIP_LOST = "clip_lost"
 _CPUS_IN_A_CLUSTER = 0.05  # small, so that many fit; not 0, so that Ray spreads them
 _COMMIT_AGAIN_S = (1.0, 10.0)
 # Of the 10 s that an orderly end may take: Ray and the last merges need the rest on a busy machine.
-_READER_STOPS_S = 3.0
-_LAST_CLIPS_S = 5.0  # from the same moment on
+_READER_STOPS_S = 2.5
+_LAST_CLIPS_S = 3.5  # from the same moment on
 
 
 class Bell:
@@ -157,7 +157,7 @@ class Wall:
             self._model_tried.set()
 
     async def stop(self) -> None:
-        """Ends all streams in about 5 s: what is finished by then is committed, the rest says `stopped`."""
+        """Ends all streams in about 4 s: what is finished by then is committed, the rest says `stopped`."""
         await self._end(list(self.streams.values()))
 
     async def wait_until_over(self) -> None:
