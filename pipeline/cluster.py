@@ -43,7 +43,7 @@ def ray_session(settings: RaySettings, *, store_bytes: int) -> Iterator[None]:
 
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a bare one, too, when a node is slow to start
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if settings.address is None:
             raise ConfigError(f"Ray does not start: {reason}; see `sightlog doctor`") from error
