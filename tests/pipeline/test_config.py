@@ -67,6 +67,7 @@ def test_a_runs_name_depends_on_what_changes_content_and_on_nothing_else(tmp_pat
 
 def test_the_shipped_configurations_choose_their_describer() -> None:
     assert {path.stem: load(path).describer for path in CONFIGS} == {
+        "cameras": "none",
         "cluster": "none",
         "h200": "sglang",
         "laptop": "none",
