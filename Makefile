@@ -33,8 +33,9 @@ format: $(VENV)/.dev ## format the code
 kill: $(VENV)/.dev ## kill random processes of a run, ROUNDS times; the log must not differ
 	$(BIN)/python -m benchmarks.kill --rounds $(ROUNDS)
 
-soak: $(VENV)/.dev ## index a 3-hour file and watch every process's memory
+soak: $(VENV)/.dev ## a 3-hour file, then 16 cameras for 30 minutes: every process's memory, drops, files
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.live_soak --streams 16 --minutes 30
 
 bench: $(VENV)/.dev ## measure, write benchmarks/results/*.json and the README's tables
 	$(BIN)/python -m benchmarks.all
