@@ -78,11 +78,19 @@ def _rows(r: dict[str, Any]) -> Iterator[str]:
             share = 100 * r["share_of_plain_loop"]
             yield f"| {what} | **{share:.0f} %** | a plain two-process decode-and-describe loop |"
         case "describe-h200":
-            limit = "the physical limit of one H200: {:.0%}; without sightlog's changes to SGLang {}"
+            limit = (
+                "the physical limit of one H200: {:.0%}; SGLang without sightlog's changes: {}, counted with its "
+                "first and last clips and {} in flight instead of {}"
+            )
             for name, what in _LOADS.items():
                 if (load := r["profiles"].get(name)) is not None:
-                    before = r["before"][name]["video_s_per_gpu_s"]
-                    against = limit.format(load["roofline_share"], before)
+                    before = r["before"][name]
+                    against = limit.format(
+                        load["roofline_share"],
+                        before["video_s_per_gpu_s"],
+                        before["in_flight"],
+                        load["in_flight"],
+                    )
                     yield f"| {what} | **{load['video_s_per_gpu_s']:.0f}** | {against} |"
         case "kill":
             killed = sum(r["killed"].values())

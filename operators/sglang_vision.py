@@ -2,7 +2,7 @@
 
 Loaded only inside SGLang's processes (see `sglang_plugin`). The arithmetic is that of
 `sglang/srt/models/qwen3_vl.py` 0.5.17 (`Qwen3VLMoeVisionModel.forward`); what differs is how it is cut into
-kernels: rotary embedding works in place on the packed query and key, so that three copies fall away;
+kernels: rotary embedding works in place on the packed query and key, so that copies of both fall away;
 residual sums and layer norms are one kernel; GELU happens in the matrix product's epilogue; the position
 tables of a frame size are made once.
 """
