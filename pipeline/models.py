@@ -1,8 +1,8 @@
 """Lends out a model's slots, and outlives the deaths of the processes that run it.
 
-An engine holds hundreds of clips at once, so its death says little against any one of them. A clip is first tried
-again among the others; when its process has died under it twice it is tried alone, so that a clip that kills
-engines is found with three deaths and takes nobody with it.
+An engine holds hundreds of clips at once, so its death says little against any one of them. A clip is first
+tried again among the others; when its process has died under it twice it is tried alone, so that a clip that
+kills engines is found with three deaths and takes nobody with it.
 """
 
 from __future__ import annotations
