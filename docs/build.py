@@ -79,8 +79,8 @@ def _rows(r: dict[str, Any]) -> Iterator[str]:
             yield f"| {what} | **{share:.0f} %** | a plain two-process decode-and-describe loop |"
         case "describe-h200":
             limit = (
-                "the physical limit of one H200: {:.0%}; SGLang without sightlog's changes: {}, its first and "
-                "last clips counted, too, {} in flight (ours: {})"
+                "the physical limit of one H200: {:.0%}; SGLang without sightlog's changes: {}, its first "
+                "and last clips counted, too, {} in flight (ours: {})"
             )
             for name, what in _LOADS.items():
                 if (load := r["profiles"].get(name)) is not None:
