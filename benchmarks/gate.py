@@ -42,7 +42,6 @@ WAYS: dict[str, ModeSettings | None] = {
     "keyframes": ModeSettings(mode="keyframes"),
     "packets": ModeSettings(mode="packets"),
     "learned": ModeSettings(check_every_s=NEVER),
-    "learned_following_by_keyframes": ModeSettings(check_every_s=NEVER, follow_s=1.5),
 }
 
 

@@ -91,8 +91,20 @@ def disturbed(
         assert run.returncode == -9, f"exit {run.returncode} after {dict(killed)}: {said}"
 
 
-def rounds(count: int, videos: list[Path], work: Path, *, seed: int = 1, most: int = 4) -> dict[str, Any]:
-    """Does `count` rounds in folder `work`; raises AssertionError at the first difference."""
+def rounds(
+    count: int,
+    videos: list[Path],
+    work: Path,
+    *,
+    seed: int = 1,
+    most: int = 4,
+    agents: list[Process] | None = None,
+) -> dict[str, Any]:
+    """Does `count` rounds in folder `work`; raises AssertionError at the first difference.
+
+    Ray's own agents take up to a minute to notice that their node was killed. They are waited for, or put
+    into `agents` for the caller to wait for.
+    """
     settings = work / "kill.yaml"
     settings.write_text(CONFIG)
     began = time.monotonic()
@@ -116,8 +128,10 @@ def rounds(count: int, videos: list[Path], work: Path, *, seed: int = 1, most: i
         )
         shutil.rmtree(log)
         print(f"round {number + 1} of {count}: {dict(victims)}", flush=True)
-    # Ray's own agents take up to a minute to notice that their node was killed.
-    left = wait_gone(list(family.values()), timeout_s=120)
+    slow = [p for p in family.values() if agents is not None and "Agent" in p.title]
+    if agents is not None:
+        agents.extend(slow)
+    left = wait_gone([p for p in family.values() if p not in slow], timeout_s=120)
     assert not left, f"left behind: {[p.title for p in left]}"
     return {
         "rounds": count,

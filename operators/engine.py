@@ -181,7 +181,7 @@ class EngineBackend:
         video = {
             "format": "processor_output",
             "pixel_values_videos": patches,
-            "video_grid_thw": grid_rows(grid, per_pair=self._settings.per_frame_grids),
+            "video_grid_thw": grid_rows(grid),
             "mrope_positions": torch.from_numpy(positions),
             "mrope_position_delta": torch.tensor([[delta]], dtype=torch.int64),
         }

@@ -76,10 +76,6 @@ class EngineSettings(BaseModel):
         default=False,
         description="lay prompts out as transformers 5 does: vision_start, vision_end once more round all",
     )
-    per_frame_grids: bool = Field(
-        default=False,
-        description="hand each pair of frames over as a video of its own: one vision call for a whole batch",
-    )
     fast: bool = Field(
         default=True,
         description="run with sightlog's plugin for SGLang 0.5.17: pixels as bytes, clips encoded together",

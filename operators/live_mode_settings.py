@@ -23,15 +23,6 @@ class ModeSettings(BaseModel):
         gt=0,
         description="In a cheap mode a keyframe is shown in each such span at least: one in every clip.",
     )
-    follow_s: float = Field(
-        default=0.0,
-        ge=0,
-        description="Where keyframes come at least this often, they alone follow what goes on, after "
-        "`begin_s` of it: half the cost in a busy place, and only the begin of movement is measured.",
-    )
-    begin_s: float = Field(
-        default=2.0, ge=0, description="How long something that begins is decoded in full before that."
-    )
     check_every_s: float = Field(
         default=600.0, gt=0, description="Seconds between checks of a cheap mode against full decoding."
     )

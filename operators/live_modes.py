@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
-_PAUSE_S = 2.0  # what packets tell of after a longer pause is something new
 _SAME_S = 0.001  # a packet and its picture have the same time, but for rounding
 _GLANCE_PACKETS = 24  # given to the decoder until it hands out a keyframe's picture; it holds back up to 16
 
@@ -74,9 +73,6 @@ class ModeChooser:
         self._sum = self._bytes = 0
         self._shown = ChangeMeter()
         self._eye = KeyframeEye(None if self._template is None else self._template.codec_context)
-        self._large_s = -math.inf  # when packets were last as large as a find's
-        self._began_s = -math.inf  # since when they are, with short pauses
-        self._key_step_s = math.inf
         self._glances: deque[float] = deque(maxlen=2)
         self._explained = True
         self._change = 0.0
@@ -155,12 +151,7 @@ class ModeChooser:
                 self._broken = False
         self._from_pts = None
         slot = int(self._at_s / self.settings.glance_s)
-        if before:
-            self._key_step_s = now_s - before[0][1]
-            followed = self._large_s >= before[0][1]
-        else:
-            followed = False
-        if not self._full and (slot != self._glance_slot or was_full or followed):
+        if not self._full and (slot != self._glance_slot or was_full):
             self._glance_until_s = now_s  # also brings out what the decoder still holds of the group before
         self._glance_slot = slot
         return chosen
@@ -234,11 +225,8 @@ class ModeChooser:
             return True
         if self._learned is not Mode.PACKETS or self._sum < self._trigger_size:
             return False
-        if now_s - self._large_s > _PAUSE_S:
-            self._began_s = now_s
-        self._large_s, self._explained = now_s, True
-        follows = now_s - self._began_s >= self.settings.begin_s
-        return not follows or self._key_step_s > self.settings.follow_s
+        self._explained = True
+        return True
 
     def _decode_group(self, now_s: float) -> None:
         self._full = self._explained = True

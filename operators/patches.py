@@ -83,12 +83,10 @@ def _keep_to_one_core() -> None:
     torch.set_num_threads(1)  # of the calling thread
 
 
-def grid_rows(grid: Grid, *, per_pair: bool) -> torch.Tensor:
-    """Returns the grid as int64 [1, 3], or [pairs, 3] with each pair as a video of its own."""
+def grid_rows(grid: Grid) -> torch.Tensor:
+    """Returns the grid as int64 [1, 3]."""
     import torch
 
-    if per_pair:
-        return torch.tensor([[1, grid.rows, grid.columns]], dtype=torch.int64).repeat(grid.pairs, 1)
     return torch.tensor([[grid.pairs, grid.rows, grid.columns]], dtype=torch.int64)
 
 

@@ -114,17 +114,15 @@ class _Command:
                 self._settings, run_id=self._run_id, registry=self._registry, team=team, say=self._say
             )
             await wall.change(self._settings.streams)
-            background = [
-                asyncio.create_task(work)
-                for work in (wall.serve(), wall.start_model(), self._tell(wall), self._reload(wall))
-            ]
+            serving = asyncio.create_task(wall.serve())
+            reloading = asyncio.create_task(self._reload(wall))
+            others = [asyncio.create_task(work) for work in (wall.start_model(), self._tell(wall))]
             ending = [asyncio.create_task(wall.wait_until_over()), asyncio.create_task(self._stop.wait())]
-            serving = background[0]
             await asyncio.wait([serving, *ending], return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
-                background[3].cancel()
+                reloading.cancel()
                 await wall.stop()
-            for task in (*background, *ending):
+            for task in (serving, reloading, *others, *ending):
                 task.cancel()
             done = await asyncio.gather(serving, return_exceptions=True)
             self._write(wall, stopped=True)
@@ -164,9 +162,8 @@ class _Command:
         while True:
             await asyncio.sleep(_EACH_S)
             changed_at = self._configuration.changed_at()
-            if (
-                changed_at is None or changed_at == self._changed_at
-            ):  # editors replace files: gone for a moment
+            # None: editors replace files, which are gone for a moment
+            if changed_at is None or changed_at == self._changed_at:
                 continue
             self._changed_at = changed_at
             try:

@@ -37,6 +37,7 @@ _COMMIT_AGAIN_S = (1.0, 10.0)
 # Of the 10 s that an orderly end may take: Ray and the last merges need the rest on a busy machine.
 _READER_STOPS_S = 2.5
 _LAST_CLIPS_S = 3.5  # from the same moment on
+_LAST_COMMITS_S = 6.0  # likewise: a disk that refuses must not hold up the end
 
 
 class Bell:
@@ -89,6 +90,7 @@ class Wall:
         self._bell = Bell()
         self._model_tried = asyncio.Event()
         self._pictures = EventPictures(settings.log)
+        self._give_up_s: float | None = None  # monotonic: from then on a refused commit is not tried again
 
     @property
     def note(self) -> str:
@@ -157,7 +159,11 @@ class Wall:
             self._model_tried.set()
 
     async def stop(self) -> None:
-        """Ends all streams in about 4 s: what is finished by then is committed, the rest says `stopped`."""
+        """Ends all streams in about 4 s: what is finished by then is committed, the rest says `stopped`.
+
+        What the log refuses for longer is lost, and will be `not_running` time at the next start.
+        """
+        self._give_up_s = time.monotonic() + _LAST_COMMITS_S
         await self._end(list(self.streams.values()))
 
     async def wait_until_over(self) -> None:
@@ -179,9 +185,8 @@ class Wall:
                 lambda: least_lately_served(self.streams.values(), quiet=quiet) is not None
             )
             seats = await self._team.lookers.seats(model=model)
-            handle = least_lately_served(
-                self.streams.values(), quiet=quiet
-            )  # asked again: another may be the next by now
+            # asked again: another may be the next by now
+            handle = least_lately_served(self.streams.values(), quiet=quiet)
             taken = await handle.take(quiet=quiet) if handle is not None else None
             if handle is None or taken is None:
                 self._team.lookers.leave(seats)
@@ -244,7 +249,9 @@ class Wall:
         await asyncio.gather(*(handle.finish() for handle in handles))
 
     async def _commit(self, described: Described) -> None:
-        """Makes a row durable, however long the disk refuses: a stream waits for nobody, its rows do."""
+        """Makes a row durable, however long the disk refuses, until `stop`: a stream waits for nobody, its
+        rows do.
+        """
         wait_s, longest_s = _COMMIT_AGAIN_S
         while True:
             try:
@@ -257,6 +264,8 @@ class Wall:
                 if "log" not in self._notes:
                     self._say(f"warning: {said}; tried again until it goes")
                 self._notes["log"] = str(said)
+                if self._give_up_s is not None and time.monotonic() + wait_s > self._give_up_s:
+                    return
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, longest_s)
         handle = self.streams.get(described.coverage.source_id)

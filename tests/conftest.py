@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from operators.render import DemoTruth, render_demo
+
+# No deadline: machines are noisy. (In CI, Hypothesis's own profile holds: no deadline, the same examples.)
+if not os.environ.get("CI"):
+    settings.register_profile("here", deadline=None)
+    settings.load_profile("here")
 
 MEDIA = Path(os.environ.get("SIGHTLOG_MEDIA", Path(__file__).resolve().parents[2] / "shared" / "media"))
 

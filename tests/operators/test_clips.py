@@ -171,7 +171,7 @@ def test_a_picture_that_stands_for_a_day_costs_the_memory_of_one() -> None:
     assert len({c.frames.__array_interface__["data"][0] for c in clips[1:-1]}) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 9000), min_size=1, max_size=60),
     st.integers(0, 20_000),

@@ -115,7 +115,6 @@ def test_the_engine_receives_ids_patches_grid_and_positions_of_the_clip_and_noth
 def test_settings_change_the_form_in_which_clips_are_handed_over(started: Any, folder: Path) -> None:
     backend, engine = started(
         warm_up=False,
-        per_frame_grids=True,
         fast=True,
         outer_vision_wrap=True,
         sampling={"ignore_eos": True, "json_schema": None, "temperature": 0.5},
@@ -123,7 +122,6 @@ def test_settings_change_the_form_in_which_clips_are_handed_over(started: Any, f
     ask(backend, request())
     (asked,) = engine.asked
     (video,) = asked["videos"]
-    assert video["video_grid_thw"].tolist() == [[1, 4, 6]] * 3
     assert torch.equal(video["pixel_values_videos"][..., 0], patchify(request().clip.frames, normalise=False))
     assert asked["ids"] == ClipTokenizer(folder, outer_vision_wrap=True).encode(PROMPT, request().clip, 6)
     assert asked["sampling"] == {"max_new_tokens": 7, "temperature": 0.5, "ignore_eos": True}

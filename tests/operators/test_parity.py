@@ -71,7 +71,7 @@ def test_patches_are_bit_for_bit_those_of_transformers(processor: Any, shape: tu
     made = theirs(processor, frames, [index / 2 for index in range(shape[0])])
     patches = patchify(frames)
     assert torch.equal(patches, made["pixel_values_videos"].to(torch.bfloat16))
-    assert torch.equal(grid_rows(grid_of(frames), per_pair=False), made["video_grid_thw"])
+    assert torch.equal(grid_rows(grid_of(frames)), made["video_grid_thw"])
     plain = patchify(frames, normalise=False)
     assert torch.equal(plain.to(torch.bfloat16).sub(127.5).div(127.5), patches)
 
@@ -105,13 +105,12 @@ def test_ids_and_positions_are_those_of_transformers_with_its_outer_wrap(
 
 
 @pytest.mark.media
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     pairs=st.integers(1, 6),
     rows=st.integers(1, 9),
     columns=st.integers(1, 9),
     start=st.integers(0, 3_000),
-    per_pair=st.booleans(),
 )
 def test_positions_of_the_released_layout_are_those_of_transformers(
     processor: Any,
@@ -121,7 +120,6 @@ def test_positions_of_the_released_layout_are_those_of_transformers(
     rows: int,
     columns: int,
     start: int,
-    per_pair: bool,
 ) -> None:
     from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLModel
 
@@ -132,7 +130,7 @@ def test_positions_of_the_released_layout_are_those_of_transformers(
     made = {
         "input_ids": torch.tensor([ids]),
         "mm_token_type_ids": (torch.tensor([ids]) == released.video_pad) * 2,
-        "video_grid_thw": grid_rows(grid, per_pair=per_pair),
+        "video_grid_thw": grid_rows(grid),
     }
     positions, delta = mrope_positions(ids, video_pad=released.video_pad, grid=grid)
     expected, expected_delta = hf.positions(Qwen3VLModel, folder, made)
@@ -194,6 +192,7 @@ def test_sizes_that_need_no_change_are_kept_as_by_qwen_vl_utils(
 @given(width=st.integers(32, 5000), height=st.integers(32, 5000), budget=st.sampled_from(BUDGETS))
 @example(width=1920, height=1080, budget=200_704)  # ours 576x320, theirs 576x320
 @example(width=1280, height=720, budget=225_280)
+@example(width=112, height=1584, budget=200_704)  # ours 128x1568, theirs 96x1664: a sixth too narrow
 def test_sizes_are_those_of_qwen_vl_utils_unless_another_keeps_the_aspect_better(
     smart_resize: Any, width: int, height: int, budget: int
 ) -> None:
@@ -204,8 +203,7 @@ def test_sizes_are_those_of_qwen_vl_utils_unless_another_keeps_the_aspect_better
     assume(max(width, height) / min(width, height) < 30)
     high, wide = smart_resize(height, width, PATCH, 1, budget)
     ours = fit(width, height, budget)
-    assert abs(ours[0] - wide) <= PATCH
-    assert abs(ours[1] - high) <= PATCH
+    assert abs(min(ours) - min(wide, high)) <= PATCH
     if ours != (wide, high):
         rank = (off(ours, width, height), -ours[0] * ours[1])
         assert rank < (off((wide, high), width, height), -wide * high) or wide * high > budget

@@ -56,7 +56,6 @@ def test_frames_that_are_not_whole_patches_are_refused(shape: tuple[int, int, in
 
 def test_the_grid_is_one_video_or_one_for_each_pair() -> None:
     grid = Grid(pairs=3, rows=4, columns=6)
-    assert grid_rows(grid, per_pair=False).tolist() == [[3, 4, 6]]
-    assert grid_rows(grid, per_pair=True).tolist() == [[1, 4, 6]] * 3
-    assert grid_rows(grid, per_pair=True).dtype == torch.int64
+    assert grid_rows(grid).tolist() == [[3, 4, 6]]
+    assert grid_rows(grid).dtype == torch.int64
     assert (grid.tokens_per_pair, grid.patches) == (6, 72)

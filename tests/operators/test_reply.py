@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.core import Clip, Event, Findings, Outcome
@@ -398,7 +398,6 @@ PIECES = [*'{}[]",:\\ \n`0e9-Nn', '"events"', '{"events":[', "null", "\ud800"]
 NOISE = st.lists(st.sampled_from(PIECES)).map("".join)
 
 
-@settings(deadline=None)  # a shared machine may pause for longer than any parsing takes
 @given(
     text=st.one_of(
         st.text(st.characters()),

@@ -116,7 +116,7 @@ def test_what_is_being_written_can_be_cut_already(footage: Path, tmp_path: Path)
     assert [number for _, number in shown(tmp_path / "cut.mp4")][:30] == list(range(50, 80))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_cap_holds_and_pins_stay_whatever_is_written(
     data: st.DataObject, footage: Path, tmp_path_factory: pytest.TempPathFactory

@@ -284,7 +284,7 @@ _grid = st.lists(st.integers(1, 549), unique=True, max_size=12).map(sorted)
 
 
 @given(events=_events, grid=_grid, random=st.randoms())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_event_cut_by_any_grid_of_clips_joins_back(
     events: list[tuple[int, int, str]], grid: list[int], random: Any
 ) -> None:
@@ -334,7 +334,7 @@ _wobbly = st.lists(
 @given(
     made=_wobbly, random=st.randoms(), fold=st.booleans(), describer=st.sampled_from(["builtin", "served"])
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_order_of_parts_does_not_matter_and_stitching_twice_changes_nothing(
     made: list[tuple[Any, ...]], random: Any, fold: bool, describer: str
 ) -> None:

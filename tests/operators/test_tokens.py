@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from operators.errors import DescribeError
@@ -63,7 +63,6 @@ def test_ids_are_those_of_the_transformers_that_the_model_was_released_with(
 
 
 @pytest.mark.media
-@settings(deadline=None)
 @given(system=TEXT, before=TEXT, tail=TEXT, times_s=TIMES)
 def test_texts_and_markers_are_encoded_as_in_the_written_out_chat(
     plain: ClipTokenizer,
@@ -88,7 +87,6 @@ def test_texts_and_markers_are_encoded_as_in_the_written_out_chat(
 
 
 @pytest.mark.media
-@settings(deadline=None)
 @given(before=TEXT, times_s=TIMES, start_s=st.floats(0, 4e9))
 def test_the_times_read_from_the_ids_are_the_true_ones_whatever_the_clips_start(
     plain: ClipTokenizer, wrapped: ClipTokenizer, before: str, times_s: list[float], start_s: float

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.processes import Process, wait_gone
 from tests.conftest import Rendered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,14 @@ def sightlog() -> Callable[..., Ran]:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def lingering() -> Iterator[list[Process]]:
+    """Processes that end by themselves in a minute or two; none may be left after the tests."""
+    processes: list[Process] = []
+    yield processes
+    assert not wait_gone(processes, timeout_s=120)
 
 
 @pytest.fixture(scope="session")

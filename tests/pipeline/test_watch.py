@@ -81,7 +81,7 @@ def test_a_camera_wall_from_its_start_to_its_end(
             os.kill(before["yard"].reader_pid or 0, signal.SIGKILL)
             run.until(lambda s: s["yard"].reader_deaths == 1)
             after = run.until(
-                lambda s: s["yard"].state == "live" and s["yard"].session != before["yard"].session, 30
+                lambda s: s["yard"].state == "live" and s["yard"].session != before["yard"].session
             )
             assert after["gate"].reader_pid == before["gate"].reader_pid
             assert after["gate"].session == before["gate"].session
@@ -112,7 +112,7 @@ def test_a_camera_wall_from_its_start_to_its_end(
     for name in ("yard", "gate", "dock"):
         rows = coverage(log, name)
         check_tiles(rows)
-        check_against_sent(rows, [t for t in sent_times(sent, name) if t < rows[-1].hi_s], join_s=3.0)
+        check_against_sent(rows, [t for t in sent_times(sent, name) if t < rows[-1].hi_s])
     assert "watcher_died" in {row.reason_code for row in coverage(log, "yard")}
     assert "watcher_died" not in {row.reason_code for row in coverage(log, "gate")}
     assert stopped_s - coverage(log, "yard")[-1].hi_s < 12.0
