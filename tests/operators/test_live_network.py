@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
+from http.server import BaseHTTPRequestHandler
 from itertools import count, islice, pairwise
 from pathlib import Path
 from threading import Event
@@ -21,10 +20,10 @@ import pytest
 from operators.live_items import SYSTEM, Moment
 from operators.live_source import Down, LiveSettings, LiveSource, Stats, Up
 from operators.pictures import Picture
+from tests.live_servers import live_hls, segments, ts_sender, web
 from tests.rtsp import Follower, film, free_port, numbered
 
 QUICK = LiveSettings(read_timeout_s=1.0, open_timeout_s=2.0, sound=False)
-Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class PatientClock:
@@ -68,30 +67,6 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
         server.close()
         for connection in held:
             connection.close()
-
-
-@contextmanager
-def web(answer: Answer) -> Iterator[str]:
-    """An HTTP server that answers each GET with `answer`; yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                answer(self)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def says(status: str) -> Callable[[socket.socket], None]:
@@ -204,54 +179,14 @@ def test_mjpeg_over_http_has_the_times_at_which_its_pictures_come() -> None:
     assert seen.ups[0].codec == "mjpeg"
 
 
-def segments(film_path: Path, folder: Path) -> list[bytes]:
-    """Cuts a film into MPEG-TS segments of one second, as HLS has them."""
-    with av.open(str(film_path)) as source:
-        video = source.streams.video[0]
-        groups: list[list[av.Packet]] = []
-        for packet in source.demux(video):
-            if packet.size and packet.is_keyframe:
-                groups.append([])
-            if packet.size:
-                groups[-1].append(packet)
-        cut = []
-        for number, group in enumerate(groups):
-            path = folder / f"{number}.ts"
-            with av.open(str(path), "w", format="mpegts") as target:
-                stream = target.add_stream_from_template(video)
-                for packet in group:
-                    packet.stream = stream
-                    target.mux(packet)
-            cut.append(path.read_bytes())
-        return cut
-
-
 def test_hls_is_read_at_its_live_end_and_may_lead_to_no_file(tmp_path: Path) -> None:
     cut = segments(film(tmp_path / "film.mp4", seconds=12), tmp_path)
-    began = time.monotonic()
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        now = min(len(cut) - 4, int(time.monotonic() - began))
-        name = request.path.strip("/")
-        if name == "over.m3u8":
-            body = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n0.ts\n#EXT-X-ENDLIST\n"
-        elif name == "bad.m3u8":
-            body = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfile:///etc/passwd\n"
-        elif name == "live.m3u8":
-            head = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{now}\n"
-            body = (head + "".join(f"#EXTINF:1.0,\n{n}.ts\n" for n in range(now, now + 4))).encode()
-        else:
-            body = cut[int(name.removesuffix(".ts"))]
-        request.send_response(200)
-        request.send_header(
-            "Content-Type", "application/vnd.apple.mpegurl" if "m3u8" in name else "video/mp2t"
-        )
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
-
+    more = {
+        "over.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n0.ts\n#EXT-X-ENDLIST\n",
+        "bad.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfile:///etc/passwd\n",
+    }
     settings = QUICK.model_copy(update={"read_timeout_s": 2.5})
-    with web(answer) as url:
+    with web(live_hls(cut, more)) as url:
         with Follower(LiveSource(f"{url}/live.m3u8", settings)) as seen:
             seen.until(lambda s: len(s.pictures) >= 30)
         with Follower(LiveSource(f"{url}/bad.m3u8", QUICK)) as bad:
@@ -264,49 +199,6 @@ def test_hls_is_read_at_its_live_end_and_may_lead_to_no_file(tmp_path: Path) -> 
     assert [round(p.pts_s * 10) for p in seen.pictures] == numbers
     assert bad.ups == []
     assert over.downs[0].reason == "it is a recording of 1 s, not live; download and index it"
-
-
-@contextmanager
-def ts_sender(films: list[Path], port: int) -> Iterator[None]:
-    """Sends films over and over as MPEG-TS to a UDP port, at their own pace; the stream has no seams."""
-    stop = Event()
-
-    def send() -> None:
-        buffer = BytesIO()
-        target = av.open(buffer, "w", format="mpegts", options={"flush_packets": "1"})
-        stream, began, base, place = None, time.monotonic(), 0, 0
-        out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        for number in count():
-            with av.open(str(films[number % len(films)])) as source:
-                video = source.streams.video[0]
-                stream = stream or target.add_stream_from_template(video)
-                ticks = video.time_base
-                assert ticks is not None
-                last = base
-                for packet in source.demux(video):
-                    if not packet.size or packet.dts is None or packet.pts is None:
-                        continue
-                    packet.dts, packet.pts = packet.dts + base, packet.pts + base
-                    last = max(last, packet.pts + packet.duration)
-                    if stop.wait(max(0.0, began + float(packet.dts * ticks) - time.monotonic())):
-                        out.close()
-                        target.close()
-                        return
-                    packet.stream = stream
-                    target.mux(packet)
-                    data = buffer.getvalue()[place:]
-                    place += len(data)
-                    for at in range(0, len(data), 1316):
-                        out.sendto(data[at : at + 1316], ("127.0.0.1", port))
-                base = last
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_mpegts_over_udp_goes_on_when_its_pictures_change_their_size(tmp_path: Path) -> None:

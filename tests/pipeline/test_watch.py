@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 import urllib.request
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.status import StreamStatus
+from tests.live_servers import live_hls, segments, ts_sender, web
 from tests.operators.served_fake import Answer, FakeServer, Seen
 from tests.pipeline.conftest import Ran
 from tests.pipeline.watching import (
@@ -157,3 +159,27 @@ def test_a_slow_model_drops_clips_fairly_and_a_killed_command_is_a_gap(footage: 
         assert {row.reason_code for row in after if row.outcome == "dropped"} <= {"queue_full", "stopped"}
     looked = [stream.outcomes["ok"] for stream in last.streams]
     assert max(looked) - min(looked) <= 2
+
+
+def test_streams_that_are_no_rtsp_are_watched_at_once(footage: Path, tmp_path: Path) -> None:
+    log, port = tmp_path / "log", free_port(socket.SOCK_DGRAM)
+    cut = segments(film(tmp_path / "long.mp4", seconds=60.0), tmp_path)
+    shot = film(tmp_path / "shot.ts", seconds=3.0)
+
+    def all_live(streams: dict[str, StreamStatus]) -> bool:
+        return len(streams) == 3 and all(s.state == "live" and s.clips >= 2 for s in streams.values())
+
+    with web(live_hls(cut)) as url, ts_sender([shot], port):
+        addresses = [f"{url}/live.m3u8", f"udp://127.0.0.1:{port}", footage]
+        env = {"SIGHTLOG_CLIPS__CLIP_S": "1", "SIGHTLOG_BUILTIN__TEXT": "false"}
+        with Watching(log, "watch", *addresses, env=env) as run:
+            ids = sorted(run.until(all_live, STARTED_S))
+            assert run.stop() < 10.0
+    for source_id in ids:
+        rows = coverage(log, source_id)
+        check_tiles(rows)
+        looked = [row for row in rows if row.looked]
+        assert looked
+        assert {row.raw["time_source"] for row in looked} == {"arrival"}
+        seen_s = sum(row.hi_s - row.lo_s for row in looked)
+        assert sum(row.hi_s - row.lo_s for row in rows if row.lo_s >= looked[0].lo_s) - seen_s < 1.0
