@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -59,6 +60,23 @@ def crossing(*arrivals_s: float, lasts_s: float = 1.2, size: int = 24) -> Callab
         return picture
 
     return draw
+
+
+def open_hevc(source: Path, target: Path, *, key: int) -> Path:
+    """Encodes a film again as HEVC in open groups: pictures before a keyframe refer to both its sides."""
+    with av.open(str(source)) as film, av.open(str(target), "w") as out:
+        video = film.streams.video[0]
+        stream = out.add_stream("libx265", rate=FULL_FPS)
+        stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+        groups = f"keyint={key}:min-keyint={key}:scenecut=0:open-gop=1:bframes=3:b-adapt=0"
+        quiet = "log-level=none:pools=1:frame-threads=1"
+        stream.options = {"preset": "ultrafast", "crf": "24", "x265-params": f"{quiet}:{groups}"}
+        for number, frame in enumerate(film.decode(video)):
+            fresh = av.VideoFrame.from_ndarray(frame.to_ndarray(format="yuv420p"), format="yuv420p")
+            fresh.pts, fresh.time_base = number, Fraction(1, FULL_FPS)
+            out.mux(stream.encode(fresh))
+        out.mux(stream.encode(None))
+    return target
 
 
 def looked_at(played: Played, start_s: float, end_s: float) -> int:
@@ -147,6 +165,17 @@ def test_a_small_thing_that_crosses_between_keyframes_is_decoded_when_packets_te
     quiet = {clip.start_s: clip.quiet for clip in played.clips}
     assert (quiet[40.0], quiet[50.0]) == (False, False)
     assert quiet[60.0]
+
+
+def test_open_groups_of_hevc_are_decoded_whole_when_packets_tell(tmp_path: Path) -> None:
+    filmed = film(tmp_path / "a.mp4", crossing(6.4, 14.4, 22.4, 30.4, 46.4, 58.4), 70)
+    played = play(open_hevc(filmed, tmp_path / "b.mp4", key=20), ModeChooser(QUICK))
+    assert [mode for _, mode in played.modes] == ["full", "packets"]
+    assert (np.diff(played.times) > 0).all()
+    for start_s in (46.4, 58.4):
+        assert looked_at(played, start_s, start_s + 1.2) == 6
+    assert looked_at(played, 48.8, 56) <= 8
+    assert [c.quiet for c in played.clips if c.start_s in (40.0, 50.0, 60.0)] == [False, False, True]
 
 
 def test_keyframes_are_enough_where_packets_tell_nothing_and_what_comes_stays(tmp_path: Path) -> None:
