@@ -45,6 +45,28 @@ def need_camera() -> None:
         pytest.skip("gst-rtsp-server of Debian is absent")
 
 
+def need_wrong_clock() -> None:
+    """Skips the calling test where Debian's faketime is absent; fails it with REQUIRE_RTSP=1."""
+    if _faketime() is not None:
+        return
+    if os.environ.get("REQUIRE_RTSP") == "1":
+        pytest.fail("REQUIRE_RTSP=1 but libfaketime is absent; install Debian's package faketime")
+    pytest.skip("libfaketime of Debian is absent")
+
+
+def _faketime() -> Path | None:
+    return next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+
+
+def _wrong_clock(file: Path) -> dict[str, str]:
+    return {
+        "LD_PRELOAD": str(_faketime()),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Returns a port of the loopback address that nobody uses now."""
     with socket.socket(socket.AF_INET, kind) as probe:
@@ -122,6 +144,7 @@ class Camera:
     """The server as a process of its own; a context manager that leaves nothing behind.
 
     `mounts` maps each mount to its file or files. `arguments` are the script's (`--user`, `--loss`, ...).
+    `clock` is a file that says by how many seconds its wall clock is wrong (`+0`): `need_wrong_clock`.
     """
 
     def __init__(
@@ -131,9 +154,11 @@ class Camera:
         port: int | None = None,
         arguments: Sequence[str] = (),
         sent: Path | None = None,
+        clock: Path | None = None,
     ) -> None:
         self.port = port or free_port()
         self.sent = sent  # where it notes what it sent when
+        self._clock = clock
         self._mounts, self._arguments = mounts, list(arguments)
         self._process: subprocess.Popen[str] | None = None
 
@@ -164,6 +189,7 @@ class Camera:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=None if self._clock is None else {**os.environ, **_wrong_clock(self._clock)},
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

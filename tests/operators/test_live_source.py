@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from operators.core import TimeSource
 from operators.live_source import LiveSettings, LiveSource
-from tests.rtsp import Camera, Follower, film, need_camera
+from tests.rtsp import Camera, Follower, film, need_camera, need_wrong_clock
 
 QUICK = LiveSettings(read_timeout_s=1.0, retry_mended_s=0.5, sound=False)
 PASSWORD = "p@ss/w#rd?100%:x&y"
@@ -61,6 +61,30 @@ def test_every_picture_has_the_wall_time_at_which_the_camera_sent_it(
     assert error_s < 0.1
     # the median: a busy machine lets the server push a picture late
     assert median(map(abs, errors_s(seen, tmp_path / "sent"))) < 0.05
+
+
+def test_a_camera_whose_clock_is_set_while_it_sends_is_dated_by_arrival(
+    footage: Path, tmp_path: Path
+) -> None:
+    need_wrong_clock()
+    wrong = tmp_path / "wrong"
+    wrong.write_text("+0")
+    with (
+        Camera({"yard": footage}, clock=wrong) as camera,
+        Follower(LiveSource(camera.url("yard"), QUICK)) as seen,
+    ):
+        seen.until(lambda s: s.ups and s.ups[0].clock.difference_s is not None)
+        clock = seen.ups[0].clock
+        before, source, _ = clock.at(0.0)
+        assert (source, clock.flags) == (TimeSource.RTCP, ())
+        wrong.write_text("+3600")
+        seen.until(lambda s: abs(clock.difference_s or 0.0) > 1800)
+        last_s = seen.pictures[-1].pts_s
+        after, source, error_s = clock.at(last_s)
+    assert (source, clock.flags) == (TimeSource.ARRIVAL, ("camera_clock_jump", "camera_clock_off"))
+    assert (after - before).total_seconds() == pytest.approx(last_s, abs=0.2 + error_s)
+    assert clock.difference_s == pytest.approx(-3600, abs=1)
+    assert len(seen.ups) == 1  # media time goes on in the same session
 
 
 def test_pictures_that_are_sent_out_of_their_order_are_one_session_in_order(tmp_path: Path) -> None:
