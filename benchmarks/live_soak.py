@@ -98,19 +98,30 @@ def cameras(video: Path, streams: int) -> Iterator[list[str]]:
 
 
 def measure(pid: int) -> dict[str, float]:
-    """Returns what a command's processes hold now, all together."""
+    """Returns what a command's processes hold now, all together, and private memory by kind of process."""
     held = {"private_mb": 0.0, "files": 0.0, "shared_mb": 0.0, "processes": 0.0}
     for process in tree(pid):
+        kind = "command" if process.pid == pid else _kind(process.title)
         root = Path("/proc") / str(process.pid)
         with contextlib.suppress(OSError):
             held["files"] += len(os.listdir(root / "fd"))
             held["private_mb"] += process.rss_mb
+            held[kind] = held.get(kind, 0.0) + process.rss_mb
             held["processes"] += 1
             if "raylet" in process.title.split(" ")[0]:  # who owns the object store
                 status = (root / "status").read_text()
                 line = next(line for line in status.splitlines() if line.startswith("RssShmem"))
                 held["shared_mb"] += int(line.split()[1]) / 1024
     return held
+
+
+def _kind(title: str) -> str:
+    """Returns `Watcher` for an actor's `ray::Watcher.news`, else the program or its script."""
+    first = title.split(" ")
+    if title.startswith("ray::"):
+        return first[0].removeprefix("ray::").partition(".")[0]
+    script = next((word for word in first[1:] if word.endswith(".py")), first[0])
+    return Path(script).name
 
 
 def dropped_rows(log: Path) -> int:
@@ -161,15 +172,20 @@ def soak(streams: int, minutes: float, warm_s: float, clip_s: float, work: Path)
     status = read_status(log)
     drops = sum(stream.dropped for stream in status.streams)
     quarter = max(1, len(samples) // 4)
-    growth = {}
-    for name in ("private_mb", "files", "shared_mb"):
+    growth, kinds = {}, {}
+    for name in samples[-1]:
         first, last = (
-            sum(s[name] for s in part) / quarter for part in (samples[:quarter], samples[-quarter:])
+            sum(s.get(name, 0.0) for s in part) / quarter for part in (samples[:quarter], samples[-quarter:])
         )
+        if name not in ("private_mb", "files", "shared_mb"):
+            kinds[name] = [round(first, 1), round(last, 1)]
+            continue
+        grown = last - first
         growth[name] = {
             "first": round(first, 1),
             "last": round(last, 1),
-            "growth": round(last / first - 1, 4),
+            # of next to nothing any change is many per cent
+            "growth": round(grown / first, 4) if abs(grown) >= 1 else 0.0,
         }
     return {
         "streams": streams,
@@ -177,6 +193,7 @@ def soak(streams: int, minutes: float, warm_s: float, clip_s: float, work: Path)
         "clip_s": clip_s,
         "processes": samples[-1]["processes"],
         "held": growth,
+        "private_mb_by_kind": dict(sorted(kinds.items())),
         "flat": all(g["growth"] < MOST_GROWTH for g in growth.values()),
         "frames": sum(s.frames for s in status.streams),
         "clips": sum(s.clips for s in status.streams),

@@ -23,6 +23,9 @@ def ray_session(settings: RaySettings, *, store_bytes: int) -> Iterator[None]:
     loopback. Raises ConfigError when the cluster at `settings.address` does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    # Ray would keep a record of each call for its dashboard, 100,000 of them: a wall of cameras makes 30
+    # calls a second, and its memory would grow for an hour.
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
     options: dict[str, Any] = {
         "namespace": NAMESPACE,
         "log_to_driver": False,
