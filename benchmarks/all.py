@@ -21,6 +21,7 @@ def main() -> None:
         ["benchmarks.signals", str(media / "screen_jupyter_github.mp4")],
         ["benchmarks.end_to_end", "--media", str(media)],
         ["benchmarks.at"],
+        ["benchmarks.query"],
     ):
         subprocess.run([sys.executable, "-m", *arguments], check=True)
     subprocess.run([sys.executable, "docs/build.py"], check=True)

@@ -16,6 +16,8 @@ SightlogError
 │   └── NoPicturesError   a clip without frames cannot be shown to a model
 └── LogError              the event log cannot be read or written
     ├── UnknownSourceError
+    ├── UnknownEventError
+    ├── UnknownRunError
     └── LogBusyError      another process is writing to this log
 """
 
@@ -180,6 +182,18 @@ class UnknownSourceError(LogError):
     """The log holds no such source."""
 
     reason_code = "unknown_source"
+
+
+class UnknownEventError(LogError):
+    """The log holds no such event."""
+
+    reason_code = "unknown_event"
+
+
+class UnknownRunError(LogError):
+    """The log holds no such run."""
+
+    reason_code = "unknown_run"
 
 
 class LogBusyError(LogError):

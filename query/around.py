@@ -8,7 +8,7 @@ from typing import Any
 from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.files import LogFiles
-from query.rows import Lane, place
+from query.rows import place
 from query.view import FIRST_REACH_US, Look, View
 
 
@@ -52,10 +52,7 @@ def answer_around(
     if not matches:
         return AroundAnswer(source_id=source_id, match=None)
     match = matches[0]
-    lane = next(
-        (one for one in catalog.lanes(source_id) if one.session == match.session),
-        Lane(source_id=source_id, wall=True, session=None),
-    )
+    lane = catalog.lane_of(source_id, match.session)
     view = View(files, catalog, lane, look=look)
     begin_us, end_us = place(match, wall=lane.wall)
     reach_us = FIRST_REACH_US

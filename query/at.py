@@ -91,14 +91,14 @@ def answer_at(
     end_us = moment.us + SECOND_US
     hole = next((span for span in ledger.cut(moment.us, end_us) if span.row is None), None)
     if hole is not None and row is not None:
-        beyond = _explain(catalog, moment, joined, hole.lo_us, run=look.run, now=now)
+        beyond = _explain(catalog, view, moment, joined, hole.lo_us, now=now)
         end_us = hole.lo_us if beyond.outcome == "outside" else end_us
     media_s, utc = moment.media_s, moment.utc
     if row is not None and row.session == OFFLINE_SESSION:
         media_s = None
     elif row is not None and utc is not None:
         media_s = row.start_s + (moment.us - row.lo_us) / SECOND_US
-    seen = row or _explain(catalog, moment, joined, moment.us, run=look.run, now=now)
+    seen = row or _explain(catalog, view, moment, joined, moment.us, now=now)
     return AtAnswer(
         source_id=source_id,
         session=session,
@@ -152,12 +152,14 @@ def _neighbours(
 
 
 def _explain(
-    catalog: Catalog, moment: Moment, joined: Joined, us: int, *, run: str | None, now: datetime | None
+    catalog: Catalog, view: View, moment: Moment, joined: Joined, us: int, *, now: datetime | None
 ) -> Absence:
     rows = joined.window.coverage
     before = max((c for c in rows if c.hi_us <= us), key=lambda c: c.hi_us, default=None)
     after = min((c for c in rows if c.lo_us > us), key=lambda c: c.lo_us, default=None)
-    return explain(catalog, moment.lane, us, before, after, run=run, now=now)
+    before = before or view.row_before(us)
+    after = after or view.row_after(us)
+    return explain(catalog, moment.lane, us, before, after, run=view.look.run, now=now)
 
 
 def _whose(view: View, lane: Lane, row: CoverageRow | None, joined: Joined) -> tuple[str | None, str | None]:

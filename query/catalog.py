@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 import pyarrow.parquet as pq
 
-from operators.errors import LogError, UnknownSourceError
+from operators.errors import UnknownRunError, UnknownSourceError
 from operators.identity import OFFLINE_SESSION, slug
 from query.files import LogFiles
 from query.listing import FolderMemory
@@ -39,11 +39,13 @@ class Catalog:
     def __init__(self, files: LogFiles) -> None:
         self.root = files.root
         self._files = files
-        self._sources: FolderMemory[SourceRecord | None] = FolderMemory()
-        self._names: FolderMemory[list[str]] = FolderMemory()
-        self._sessions: FolderMemory[list[SessionRecord]] = FolderMemory()
-        self._completions: FolderMemory[list[CompleteRecord]] = FolderMemory()
-        self._runs: FolderMemory[list[RunRecord]] = FolderMemory()
+        memory = files.shared.memory
+        self._sources: FolderMemory[SourceRecord | None] = memory("sources")
+        self._names: FolderMemory[list[str]] = memory("session names")
+        self._read: FolderMemory[dict[str, SessionRecord | None]] = memory("sessions read")
+        self._sessions: FolderMemory[list[SessionRecord]] = memory("sessions")
+        self._completions: FolderMemory[list[CompleteRecord]] = memory("completions")
+        self._runs: FolderMemory[list[RunRecord]] = memory("runs")
 
     def source_ids(self) -> list[str]:
         """Returns the ids of all sources, registered or with rows, sorted."""
@@ -74,13 +76,16 @@ class Catalog:
 
     def source(self, source_id: str) -> SourceRecord | None:
         """Returns the source's record; None for rows that nobody registered."""
-        folder = self.root / "sources" / source_id
-        return self._sources.get(folder, lambda: read_record(folder / "source.json", SourceRecord))
+        folder = self._place(source_id)
+        return self._sources.get(
+            folder, lambda: read_record(Path(folder, "source.json"), SourceRecord), self._files.looked
+        )
 
     def session_names(self, source_id: str) -> list[str]:
         """Returns the names of the source's sessions, a camera's in the order of time."""
-        folder = self.root / "sources" / source_id
-        return self._names.get(folder, lambda: session_names(self.root, source_id))
+        return self._names.get(
+            self._place(source_id), lambda: session_names(self.root, source_id), self._files.looked
+        )
 
     def recordings(self, source_id: str) -> list[SessionRecord]:
         """Returns the source's sessions that are not a camera's connections, the first seen first.
@@ -92,13 +97,24 @@ class Catalog:
             names = [s for s in self.session_names(source_id) if connection_ms(s) is None]
             return sessions(self.root, source_id, names)
 
-        return self._sessions.get(self.root / "sources" / source_id, read)
+        return self._sessions.get(self._place(source_id), read, self._files.looked)
+
+    def _place(self, source_id: str) -> str:
+        return f"{self.root}/sources/{source_id}"
+
+    def _some_sessions(self, source_id: str, names: Iterable[str]) -> list[SessionRecord]:
+        """Returns the records of these sessions, each read once while the source's folder stands still."""
+        read = self._read.get(self._place(source_id), dict, self._files.looked)
+        for name in names:
+            if name not in read:
+                read[name] = next(iter(sessions(self.root, source_id, [name])), None)
+        return [record for name in names if (record := read[name]) is not None]
 
     def newest_session(self, source_id: str) -> tuple[SessionRecord | None, int]:
         """Returns the session that was seen first last, and how many there are."""
         names = self.session_names(source_id)
         live = [s for s in names if connection_ms(s) is not None][-1:]
-        held = [*self.recordings(source_id), *sessions(self.root, source_id, live)]
+        held = [*self.recordings(source_id), *self._some_sessions(source_id, live)]
         return max(held, key=lambda s: (s.first_seen, s.session), default=None), len(names)
 
     def begun_before(self, source_id: str, utc: datetime) -> SessionRecord | None:
@@ -106,14 +122,14 @@ class Catalog:
         us = instant_us(utc)
         live = [s for s in self.session_names(source_id) if connection_ms(s) is not None]
         near = live[: bisect_right(live, f"{us // 1000:013d}") + 1]  # one more: names are times of arrival
-        held = [*self.recordings(source_id), *sessions(self.root, source_id, near[-2:])]
+        held = [*self.recordings(source_id), *self._some_sessions(source_id, near[-2:])]
         begun = [s for s in held if s.start_time is not None and instant_us(s.start_time) <= us]
         return max(begun, key=lambda s: instant_us(s.start_time) if s.start_time else 0, default=None)
 
     def connected_before(self, source_id: str, utc: datetime) -> bool:
         """Whether a camera's connection began at or before `utc`."""
         first = next((s for s in self.session_names(source_id) if connection_ms(s) is not None), None)
-        begun = [] if first is None else sessions(self.root, source_id, [first])
+        begun = [] if first is None else self._some_sessions(source_id, [first])
         others = (s for s in self.recordings(source_id) if not s.fingerprint)
         return any(s.start_time is not None and s.start_time <= utc for s in (*begun, *others))
 
@@ -135,6 +151,11 @@ class Catalog:
         lanes = [Lane(source_id=source_id, wall=False, session=session) for session in media]
         return lanes + [Lane(source_id=source_id, wall=True, session=None)] * (True in axes)
 
+    def lane_of(self, source_id: str, session: str) -> Lane:
+        """Returns the timeline of a source that holds a session's rows: its own, or that of the clock."""
+        own = (one for one in self.lanes(source_id) if one.session == session)
+        return next(own, Lane(source_id=source_id, wall=True, session=None))
+
     def _current(self, source_id: str) -> list[SessionRecord]:
         hidden = self.superseded(source_id)
         return [s for s in self.recordings(source_id) if s.session not in hidden]
@@ -147,8 +168,10 @@ class Catalog:
 
     def completions(self, source_id: str, session: str) -> list[CompleteRecord]:
         """Returns which runs have every clip of a session, the first completed first."""
-        folder = self.root / "complete" / source_id / session
-        return self._completions.get(folder, lambda: completions(self.root, source_id, session))
+        folder = f"{self.root}/complete/{source_id}/{session}"
+        return self._completions.get(
+            folder, lambda: completions(self.root, source_id, session), self._files.looked
+        )
 
     def file_run(self, lane: Lane, session: str) -> str | None:
         """Returns the run that counts for a file's session by default; None for a live one or no rows."""
@@ -174,14 +197,23 @@ class Catalog:
             last[run] = max(us, last.get(run, us))
         return {run: rank for rank, run in enumerate(sorted(last, key=lambda run: (last[run], run)))}
 
+    def what_counts(self, lane: Lane) -> tuple[object, ...]:
+        """Returns a value that changes whenever another run or session comes to count on a lane."""
+        hidden = self.superseded(lane.source_id)
+        ours = [s.session for s in self.recordings(lane.source_id) if lane.session in (None, s.session)]
+        counting = tuple(self.file_run(lane, session) for session in ours)
+        known = [run.run_id for run in self._known_runs()]
+        ranks = self.ranks(lane, known) if len(known) > 1 and not all(counting) else {}
+        return tuple(sorted(hidden)), tuple(ours), counting, tuple(ranks.items())
+
     def check_run(self, run: str) -> str:
-        """Returns the id of the run that `run` names, whole or by its start. Raises LogError without one."""
+        """Returns the id of the run that `run` names, whole or by its start. Raises UnknownRunError."""
         known = [record.run_id for record in self._known_runs()]
         starting = [one for one in known if one.startswith(run)] if run else []
         if run in known or len(starting) == 1:
             return run if run in known else starting[0]
         shown = ", ".join(known[-_SHOWN:]) or "none"
-        raise LogError(
+        raise UnknownRunError(
             f"unknown run {run!r}: the log's newest runs are {shown}; `sightlog sources` lists them"
         )
 
@@ -194,7 +226,7 @@ class Catalog:
         return any(s.session == session and s.fingerprint for s in self.recordings(lane.source_id))
 
     def _known_runs(self) -> list[RunRecord]:
-        return self._runs.get(self.root / "runs", lambda: runs(self.root))
+        return self._runs.get(f"{self.root}/runs", lambda: runs(self.root), self._files.looked)
 
     def _last_commits(self, lane: Lane) -> dict[tuple[str, str], int]:
         span = self._files.span(lane.source_id, wall=lane.wall)

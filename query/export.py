@@ -5,6 +5,7 @@
     vtt, srt    subtitles: a cue an event
     ffmetadata  chapters for `ffmpeg -i chapters.txt -map_chapters`
     chapters    "00:00 title" lines, as video sites read them
+    markdown    a report: what was not seen and why, and the events
 
 What a picture says is data: text is escaped for its format, and markup in it shows as text.
 """
@@ -159,4 +160,5 @@ _TIMED: dict[str, Callable[[Iterable[Cue]], Iterator[str]]] = {
     "chapters": _chapter_lines,
 }
 TIMED = tuple(_TIMED)
-FORMATS = (*_PLAIN, *TIMED)
+MARKDOWN = "markdown"  # a report: what was not seen is in it, too (`query.export_markdown`)
+FORMATS = (*_PLAIN, *TIMED, MARKDOWN)

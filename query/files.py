@@ -1,76 +1,44 @@
 """Knows which files make up the log now, and reads the rows of a time range from the few that can hold them.
 
 File names carry time ranges, so a question lists folders and opens only what can answer it. Listings are
-remembered while their folder's mtime stands still, decoded files within a budget; files never change.
+remembered while their folder's mtime stands still; what was decoded of files, within a budget.
 """
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from operators.errors import LogError
-from operators.stitch import LoggedEvent
-from query.listing import MS_US, Folder, FolderMemory, list_folder, visible
-from query.rows import COLUMNS, SECOND_US, CoverageRow, Lane, record
+from query.block import Block, Row
+from query.listing import MS_US, Folder, FolderMemory, Looked, list_folder, visible
+from query.rows import SECOND_US, CoverageRow, Lane
+from query.shared import shared
 from sinks.layout import day_folders
 from sinks.schema import MEDIA_DAY
 
 T = TypeVar("T")
 
-ROWS_BUDGET = 100_000  # decoded rows to remember: about 100 MB, were every one of them asked for
 TRIES = 100  # races lost against compaction before it must be a fault
+DAY_US = 86_400 * SECOND_US
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EVER_US = 10**18
 
 
-Row = CoverageRow | LoggedEvent
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Day:
+    """A folder of a source: one UTC day of the clock, from `start_us`, or all of its media time.
 
-
-class Rows:
-    """A decoded file of N rows; makes records of them when they are asked for, once.
-
-    `clip_lo_us` and `clip_hi_us` say where each row's clip lies on the axis, int64 [N].
+    No row that begins in it ends after `until_us`.
     """
 
-    def __init__(self, table: pa.Table, *, wall: bool) -> None:
-        for name in ("start_time", "end_time"):  # as integers: Arrow takes 40 us to make one aware datetime
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, name, pc.cast(table[name], pa.int64()))
-        self.clip_lo_us = _as_us(table["clip_start_s"])
-        self.clip_hi_us = _as_us(table["clip_end_s"])
-        if wall:
-            shift_us = table["start_time"].to_numpy() - _as_us(table["start_s"])
-            self.clip_lo_us, self.clip_hi_us = self.clip_lo_us + shift_us, self.clip_hi_us + shift_us
-        self._table = table
-        self._wall = wall
-        self._records: list[Row | None] = [None] * len(table)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def overlapping(self, lo_us: int, hi_us: int) -> npt.NDArray[np.bool_]:
-        """Returns which rows' clips overlap [lo_us, hi_us), bool [N]."""
-        return (self.clip_lo_us < hi_us) & (self.clip_hi_us > lo_us)
-
-    def pick(self, wanted: npt.NDArray[np.bool_]) -> list[Row]:
-        """Returns the wanted rows. They lie together, so a slice is faster than picking them one by one."""
-        where = np.flatnonzero(wanted)
-        if not len(where):
-            return []
-        first, last = int(where[0]), int(where[-1]) + 1
-        if None in self._records[first:last]:
-            rows = self._table.slice(first, last - first).to_pylist()
-            self._records[first:last] = [record(row, wall=self._wall) for row in rows]
-        kept = zip(self._records[first:last], wanted[first:last].tolist(), strict=True)
-        return [row for row, keep in kept if keep and row is not None]
+    path: str
+    wall: bool
+    start_us: int = -_EVER_US
+    until_us: int = _EVER_US
 
 
 class LogFiles:
@@ -78,11 +46,13 @@ class LogFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._days: FolderMemory[list[Path]] = FolderMemory()
-        self._folders: FolderMemory[Folder] = FolderMemory()
-        self._listed: dict[tuple[str, bool], list[Folder]] = {}
-        self._decoded: OrderedDict[tuple[Path, int], Rows] = OrderedDict()
-        self._decoded_rows = 0
+        self.shared = shared(root)
+        self._blocks = self.shared.blocks
+        self._days: FolderMemory[list[Day]] = self.shared.memory("days")
+        self._folders: FolderMemory[Folder] = self.shared.memory("folders")
+        self.looked = Looked()
+        self._listed: dict[str, Folder] = {}
+        self._known_days: dict[tuple[str, bool], list[Day]] = {}
 
     def source_ids(self) -> list[str]:
         """Returns the ids of all sources that have rows, sorted."""
@@ -90,50 +60,68 @@ class LogFiles:
 
     def axes(self, source_id: str) -> set[bool]:
         """Returns which axes the source has rows on: True the wall clock, False media time."""
-        return {wall for wall in (False, True) if self.folders(source_id, wall=wall)}
+        return {wall for wall in (False, True) if self.span(source_id, wall=wall) is not None}
 
     def folders(self, source_id: str, *, wall: bool) -> list[Folder]:
         """Returns the source's folders that hold files of one axis, sorted by day."""
-        listed = self._listed.get((source_id, wall))
-        if listed is None:
-            source = self.root / "events" / f"source={source_id}"
-            days = self._days.get(source, lambda: day_folders(self.root, source_id))
-            wanted = [day for day in days if (day.name != f"day={MEDIA_DAY}") == wall]
-            folders = (self._folders.get(day, lambda day=day: list_folder(day)) for day in wanted)  # type: ignore[misc]
-            listed = self._listed[source_id, wall] = [folder for folder in folders if folder.files]
-        return listed
+        listed = (self._folder(day) for day in self._days_of(source_id, wall=wall))
+        return [folder for folder in listed if folder.files]
 
     def refresh(self) -> None:
         """Forgets what was listed. Called before each question: each has one view of the log."""
+        self.looked.forget()
         self._listed.clear()
+        self._known_days.clear()
+
+    def near(self, source_id: str, lo_us: int, hi_us: int, *, wall: bool) -> list[Folder]:
+        """Returns the source's folders that can hold rows which touch [lo_us, hi_us]; looks at no other."""
+        days = self._days_of(source_id, wall=wall)
+        if wall:  # a clip lies in the folder of the day in which it starts, and none is longer than a day
+            days = [day for day in days if day.start_us <= hi_us and day.until_us >= lo_us]
+        listed = (self._folder(day) for day in days)
+        return [one for one in listed if one.files and one.lo_us <= hi_us and one.hi_us >= lo_us]
 
     def paths(self, source_id: str, lo_us: int, hi_us: int, *, wall: bool) -> list[Path]:
         """Returns the files that are part of the log now and can hold rows that touch [lo_us, hi_us].
 
         Raises FileNotFoundError when a merged file was merged away meanwhile: `retry`.
         """
-        found: list[Path] = []
-        for folder in self.folders(source_id, wall=wall):
-            if folder.lo_us <= hi_us and folder.hi_us >= lo_us:
-                found.extend(visible(folder, lo_us, hi_us))
-        return found
+        folders = self.near(source_id, lo_us, hi_us, wall=wall)
+        return [folder.path / name for folder in folders for name in visible(folder, lo_us, hi_us)]
 
     def span(self, source_id: str, *, wall: bool) -> tuple[int, int] | None:
         """Returns where the source's first row begins and its last one ends on an axis; None without rows."""
-        folders = self.folders(source_id, wall=wall)
-        return (min(f.lo_us for f in folders), max(f.hi_us for f in folders)) if folders else None
+        days = self._days_of(source_id, wall=wall)
+        first = next((folder for day in days if (folder := self._folder(day)).files), None)
+        if first is None:
+            return None
+        return first.lo_us, max(folder.hi_us for folder in self._last_two(days))
+
+    def session_span(self, lane: Lane) -> tuple[int, int] | None:
+        """Returns where the rows of the lane's session begin and end; None without either."""
+        span = self.span(lane.source_id, wall=lane.wall)
+        rows = self.read(lane, span[0], span[1] + 1) if span is not None and lane.session else []
+        coverage = [row for row in rows if isinstance(row, CoverageRow)]
+        return (min(r.lo_us for r in coverage), max(r.hi_us for r in coverage)) if coverage else None
 
     def before(self, lane: Lane, us: int) -> int:
         """Returns the end of the last file that begins before `us`, at most `us`; else `us` itself."""
-        folders = [f for f in self.folders(lane.source_id, wall=lane.wall) if f.lo_us < us]
-        ends = (f.end_ms * MS_US for folder in folders for f in folder.files if f.start_ms * MS_US < us)
-        return min(max(ends, default=us), us)
+        days = [day for day in self._days_of(lane.source_id, wall=lane.wall) if day.start_us < us]
+        found: int | None = None
+        for folder in self._last_two(days, lambda folder: folder.lo_us < us):
+            ends = [f.end_ms * MS_US for f in folder.files if f.start_ms * MS_US < us]
+            found = max(ends if found is None else [found, *ends])
+        return us if found is None else min(found, us)
 
     def after(self, lane: Lane, us: int) -> int:
         """Returns the start of the first file that ends after `us`, at least `us`; else `us` itself."""
-        folders = [f for f in self.folders(lane.source_id, wall=lane.wall) if f.hi_us > us]
-        starts = (f.start_ms * MS_US for folder in folders for f in folder.files if f.end_ms * MS_US > us)
-        return max(min(starts, default=us), us)
+        for day in self._days_of(lane.source_id, wall=lane.wall):
+            if day.until_us < us:
+                continue
+            starts = [f.start_ms * MS_US for f in self._folder(day).files if f.end_ms * MS_US > us]
+            if starts:
+                return max(min(starts), us)
+        return us
 
     def read(self, lane: Lane, lo_us: int, hi_us: int) -> list[Row]:
         """Returns the rows of the clips that overlap [lo_us, hi_us), of every run.
@@ -143,21 +131,29 @@ class LogFiles:
         """
 
         def pick() -> list[Row]:
-            first_us = self._first(lane, lo_us, hi_us)
-            begin_us = self._first(lane, first_us, hi_us)
-            groups = self._near(lane, begin_us, hi_us)
-            rows = [row for rows in groups for row in rows.pick(rows.overlapping(begin_us, hi_us))]
+            blocks = self._near(lane, lo_us, hi_us)
+            first_us = _first(blocks, lo_us, hi_us)
+            if first_us < lo_us:
+                blocks = self._near(lane, first_us, hi_us)
+            begin_us = _first(blocks, first_us, hi_us)
+            if begin_us < first_us:
+                blocks = self._near(lane, begin_us, hi_us)
+            rows = [row for block in blocks for row in block.pick(block.overlapping(begin_us, hi_us))]
             if begin_us == first_us:
                 return rows
             clips = {
                 (row.run_id, row.clip_id)
-                for rows in groups
-                for row in rows.pick(rows.overlapping(first_us, hi_us))
+                for block in blocks
+                for row in block.pick(block.overlapping(first_us, hi_us))
             }
             return [row for row in rows if (row.run_id, row.clip_id) in clips]
 
         picked = self.retry(pick)
         return picked if lane.session is None else [row for row in picked if row.session == lane.session]
+
+    def blocks(self, lane: Lane, lo_us: int, hi_us: int) -> list[Block]:
+        """Returns the blocks of every file that can touch [lo_us, hi_us]; FileNotFoundError: `retry`."""
+        return self._near(lane, lo_us, hi_us)
 
     def retry(self, read: Callable[[], T]) -> T:
         """Returns `read()`; again when it raises FileNotFoundError, for a file that was merged away."""
@@ -168,42 +164,65 @@ class LogFiles:
                 self.refresh()
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
 
-    def _first(self, lane: Lane, lo_us: int, hi_us: int) -> int:
-        """Returns where the first clip that overlaps the range begins, at most `lo_us`."""
-        first_us = lo_us
-        for rows in self._near(lane, lo_us, hi_us):
-            near = rows.clip_lo_us[rows.overlapping(lo_us, hi_us)]
-            first_us = min(first_us, int(near.min())) if len(near) else first_us
-        return first_us
+    def _near(self, lane: Lane, lo_us: int, hi_us: int) -> list[Block]:
+        found: list[Block] = []
+        for folder in self.near(lane.source_id, lo_us, hi_us, wall=lane.wall):
+            for name in visible(folder, lo_us, hi_us):
+                stripes = folder.stripes.get(name)
+                if stripes is None:
+                    stripes = self._blocks.stripes(f"{folder.path}/{name}", wall=lane.wall)
+                    folder.stripes[name] = stripes
+                found.extend(self._blocks.near(stripes, lo_us, hi_us))
+        return found
 
-    def _near(self, lane: Lane, lo_us: int, hi_us: int) -> list[Rows]:
-        """Returns the rows of each file that can touch the range."""
-        paths = self.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
-        return [self._rows(path, wall=lane.wall) for path in paths]
+    def _days_of(self, source_id: str, *, wall: bool) -> list[Day]:
+        """Returns the source's folders of one axis by day, listed once for each question."""
+        days = self._known_days.get((source_id, wall))
+        if days is None:
+            folder = f"{self.root}/events/source={source_id}"
+            every = self._days.get(
+                folder, lambda: [_day(path) for path in day_folders(self.root, source_id)], self.looked
+            )
+            for axis in (False, True):
+                self._known_days[source_id, axis] = [day for day in every if day.wall == axis]
+            days = self._known_days[source_id, wall]
+        return days
 
-    def _rows(self, path: Path, *, wall: bool) -> Rows:
-        key = (path, os.stat(path).st_mtime_ns)  # a log that was made again may have files of the same names
-        rows = self._decoded.pop(key, None)
-        if rows is None:
-            rows = _decode(path, wall=wall)
-            self._decoded_rows += len(rows)
-        self._decoded[key] = rows
-        while self._decoded_rows > ROWS_BUDGET and len(self._decoded) > 1:
-            _, oldest = self._decoded.popitem(last=False)
-            self._decoded_rows -= len(oldest)
-        return rows
+    def _folder(self, day: Day) -> Folder:
+        folder = self._listed.get(day.path)
+        if folder is None:
+            folder = self._folders.get(day.path, lambda: list_folder(Path(day.path)), self.looked)
+            self._listed[day.path] = folder
+        return folder
+
+    def _last_two(self, days: Iterable[Day], wanted: Callable[[Folder], bool] = bool) -> Iterator[Folder]:
+        """Yields the last wanted folders with files: rows of one may end after those of the next."""
+        count = 0
+        for day in reversed(list(days)):
+            folder = self._folder(day)
+            if folder.files and wanted(folder):
+                yield folder
+                count += 1
+                if count == 2:
+                    return
 
 
-def _decode(path: Path, *, wall: bool) -> Rows:
+def _first(blocks: Iterable[Block], lo_us: int, hi_us: int) -> int:
+    """Returns where the first clip that overlaps the range begins, at most `lo_us`."""
+    first_us = lo_us
+    for block in blocks:
+        near = block.clip_lo_us[block.overlapping(lo_us, hi_us)]
+        first_us = min(first_us, int(near.min())) if len(near) else first_us
+    return first_us
+
+
+def _day(path: Path) -> Day:
+    name = path.name.removeprefix("day=")
+    if name == MEDIA_DAY:
+        return Day(path=str(path), wall=False)
     try:
-        with pa.OSFile(str(path)) as file:  # opened so because resolving a path's file system takes a while
-            return Rows(pq.ParquetFile(file).read(columns=list(COLUMNS), use_threads=False), wall=wall)
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise LogError(f"cannot read {path}: {error}; restore it from a copy or remove it") from error
-
-
-def _as_us(seconds: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    rounded: npt.NDArray[np.int64] = np.rint(seconds.to_numpy() * SECOND_US).astype(np.int64)
-    return rounded
+        start = datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:  # no folder of ours: whatever it holds, look at it
+        return Day(path=str(path), wall=True)
+    start_us = (start - _EPOCH) // timedelta(microseconds=1)
+    return Day(path=str(path), wall=True, start_us=start_us, until_us=start_us + 2 * DAY_US)

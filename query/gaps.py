@@ -48,7 +48,7 @@ class Gap:
 
 def gaps(
     catalog: Catalog,
-    lane: Lane,
+    view: View,
     ledger: Ledger,
     lo_us: int,
     hi_us: int,
@@ -56,12 +56,17 @@ def gaps(
     run: str | None,
     now: datetime | None,
 ) -> Iterator[Gap]:
-    """Yields the gaps of [lo_us, hi_us) by time; what lasted with one fate is one gap."""
+    """Yields the gaps of [lo_us, hi_us) by time; what lasted with one fate is one gap.
+
+    `ledger` need not know more than the range: what lies beside it is looked up where it says why.
+    """
+    lane = view.lane
     for fate, group in groupby(ledger.cut(lo_us, hi_us), key=_fate):
         spans = list(group)
         start_us, end_us = spans[0].lo_us, spans[-1].hi_us
         if fate is None:
-            before, after = ledger.last_before(start_us), ledger.first_after(end_us)
+            before = ledger.last_before(start_us) or view.row_before(start_us)
+            after = ledger.first_after(end_us) or view.row_after(end_us)
             why = explain(catalog, lane, start_us, before, after, run=run, now=now)
             yield _hole_gap(lane, why, start_us, end_us)
         elif (row := spans[0].row) is not None and not spans[0].looked:

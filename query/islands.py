@@ -5,7 +5,7 @@ A camera has 8640 clips a day, and few gaps: what a report needs of it is a hand
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,20 @@ import duckdb
 from operators.core import Outcome
 from query.events import Range
 from query.files import LogFiles
+from query.listing import Folder, visible
 from query.rows import CoverageRow, Lane
 
+_EVER_US = 10**18
 MEETING_US = 1000  # clips meet when one ends where the next starts, to the millisecond
 
 # {lo} is the axis: both values are written here, nothing of a user enters the text.
 _AXES = {True: "epoch_us(start_time)", False: "round(start_s * 1e6)::BIGINT"}
 _ISLANDS = """
 WITH logged AS (
-    SELECT record, session, run_id, clip_id, attempt, start_s, end_s, outcome, committed_us,
+    SELECT day, record, session, run_id, clip_id, attempt, start_s, end_s, outcome, committed_us,
            coalesce(reason_code, '') AS reason_code, coalesce(reason, '') AS reason,
            {lo} AS lo_us, {lo} + round((end_s - start_s) * 1e6)::BIGINT AS hi_us
-    FROM read_parquet(?)
+    FROM read_parquet(?, hive_partitioning = true, hive_types_autocast = false)
 ), counting AS (
     SELECT * FROM logged QUALIFY attempt = max(attempt) OVER (PARTITION BY run_id, clip_id)
 ), clips AS (
@@ -35,9 +37,9 @@ WITH logged AS (
 ), edges AS (
     SELECT *, coalesce(abs(lo_us - lag(hi_us) OVER line) > {meeting}, true)
               OR fate <> lag(fate) OVER line AS first
-    FROM clips WINDOW line AS (PARTITION BY session, run_id ORDER BY lo_us, hi_us)
+    FROM clips WINDOW line AS (PARTITION BY day, session, run_id ORDER BY lo_us, hi_us)
 ), numbered AS (
-    SELECT *, sum(first::INT) OVER (PARTITION BY session, run_id ORDER BY lo_us, hi_us
+    SELECT *, sum(first::INT) OVER (PARTITION BY day, session, run_id ORDER BY lo_us, hi_us
                                     ROWS UNBOUNDED PRECEDING) AS island
     FROM edges
 ), events AS (
@@ -46,9 +48,9 @@ WITH logged AS (
 SELECT session, run_id, min(lo_us), max(hi_us), min(start_s), max(end_s),
        arg_min(outcome, lo_us), arg_min(reason_code, lo_us), arg_min(reason, lo_us), max(committed_us),
        count_if(outcome = 'ok'), count_if(outcome = 'quiet'), count_if(outcome = 'truncated'), count(*),
-       coalesce(sum(parts), 0)::BIGINT
+       coalesce(sum(parts), 0)::BIGINT, day
 FROM numbered LEFT JOIN events USING (run_id, clip_id)
-GROUP BY session, run_id, island
+GROUP BY day, session, run_id, island
 ORDER BY min(lo_us), session, run_id
 """
 _LOOKED = (Outcome.OK, Outcome.QUIET, Outcome.TRUNCATED)
@@ -72,17 +74,39 @@ class Tables:
     def islands(self, files: LogFiles, lane: Lane, wanted: Range) -> list[Island]:
         """Returns the islands that touch a range, of every run, superseded attempts left out.
 
-        Raises FileNotFoundError when a file was merged away meanwhile: `LogFiles.retry`.
+        Attempts of a clip lie in one folder, so folders are condensed one by one, and those that lie in the
+        range remembered. Raises FileNotFoundError when a file was merged away meanwhile: `LogFiles.retry`.
         """
         span = files.span(lane.source_id, wall=lane.wall)
         if span is None:
             return []
         lo_us = span[0] - 1 if wanted.lo_us is None else wanted.lo_us
         hi_us = span[1] + 1 if wanted.hi_us is None else wanted.hi_us
-        paths = files.paths(lane.source_id, lo_us, hi_us, wall=lane.wall)
+        near = files.near(lane.source_id, lo_us, hi_us, wall=lane.wall)
+        inside = [folder for folder in near if lo_us <= folder.lo_us and folder.hi_us <= hi_us]
+        cut = [folder for folder in near if folder not in inside]
+        missing = [folder for folder in inside if folder.islands is None]
+        by_day = self._condense(missing, lane, -_EVER_US, _EVER_US)
+        for folder in missing:
+            folder.islands = by_day.get(folder.path.name.partition("=")[2], [])
+        rows = [row for folder in inside for row in folder.islands]
+        rows += [row for many in self._condense(cut, lane, lo_us, hi_us).values() for row in many]
+        return _merged([_island(row) for row in rows if lane.session in (None, row[0])])
+
+    def _condense(
+        self, folders: list[Folder], lane: Lane, lo_us: int, hi_us: int
+    ) -> dict[str, list[tuple[Any, ...]]]:
+        """Returns the islands of folders by day, of the clips that touch (lo_us, hi_us)."""
+        paths = [
+            folder.path / name
+            for folder in folders
+            for name in visible(folder, max(lo_us, folder.lo_us), min(hi_us, folder.hi_us))
+        ]
         query = _ISLANDS.format(lo=_AXES[lane.wall], meeting=MEETING_US)
-        rows = self._fetch(query, paths, lo_us, hi_us) if paths else []
-        return [_island(row) for row in rows if lane.session in (None, row[0])]
+        by_day: dict[str, list[tuple[Any, ...]]] = {}
+        for row in self._fetch(query, paths, lo_us, hi_us) if paths else []:
+            by_day.setdefault(row[-1], []).append(row[:-1])
+        return by_day
 
     def _fetch(self, query: str, paths: list[Path], lo_us: int, hi_us: int) -> list[tuple[Any, ...]]:
         if self._connection is None:
@@ -93,6 +117,39 @@ class Tables:
             for path in paths:
                 path.stat()  # raises FileNotFoundError for the one that is gone
             raise
+
+
+def _merged(islands: list[Island]) -> list[Island]:
+    """Puts together what meets over the border of two folders, or of a folder that was cut; by start."""
+    last: dict[tuple[str, str], int] = {}
+    found: list[Island] = []
+    for island in sorted(islands, key=lambda i: (i.row.lo_us, i.row.hi_us)):
+        row = island.row
+        at = last.get((row.session, row.run_id))
+        before = found[at] if at is not None else None
+        if before is not None and at is not None and _goes_on(before.row, row):
+            clips = {k: before.clips.get(k, 0) + island.clips.get(k, 0) for k in before.clips | island.clips}
+            found[at] = Island(
+                row=replace(
+                    before.row,
+                    end_s=max(before.row.end_s, row.end_s),
+                    hi_us=max(before.row.hi_us, row.hi_us),
+                    committed_us=max(before.row.committed_us, row.committed_us),
+                ),
+                clips=clips,
+                event_parts=before.event_parts + island.event_parts,
+            )
+            continue
+        last[row.session, row.run_id] = len(found)
+        found.append(island)
+    return sorted(found, key=lambda i: (i.row.lo_us, i.row.session, i.row.run_id))
+
+
+def _goes_on(before: CoverageRow, after: CoverageRow) -> bool:
+    fates = [
+        ("ok", "") if row.outcome.looked else (row.outcome.value, row.reason_code) for row in (before, after)
+    ]
+    return abs(after.lo_us - before.hi_us) <= MEETING_US and fates[0] == fates[1]
 
 
 def _island(row: tuple[Any, ...]) -> Island:

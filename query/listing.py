@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from query.stripes import Stripes
 from sinks.layout import read_footer
 from sinks.schema import LogFile, parse_name
 
@@ -19,17 +20,36 @@ SETTLED_NS = 2_000_000_000  # a folder that changed less than this ago may chang
 MS_US = 1000
 
 
-class FolderMemory(Generic[T]):
-    """Remembers one value per folder until the folder's mtime changes."""
+class Looked:
+    """When folders changed last, as one question sees it: each is looked at once. For one thread."""
 
     def __init__(self) -> None:
-        self._held: dict[Path, tuple[int, T]] = {}
+        self._mtimes: dict[str, int | None] = {}
 
-    def get(self, folder: Path, make: Callable[[], T]) -> T:
+    def mtime_ns(self, folder: str) -> int | None:
+        """Returns the folder's mtime; None when it is not there."""
+        if folder not in self._mtimes:
+            try:
+                self._mtimes[folder] = os.stat(folder).st_mtime_ns
+            except FileNotFoundError:
+                self._mtimes[folder] = None
+        return self._mtimes[folder]
+
+    def forget(self) -> None:
+        """Forgets everything: another question begins."""
+        self._mtimes.clear()
+
+
+class FolderMemory(Generic[T]):
+    """Remembers one value per folder until the folder's mtime changes. For any number of threads."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[int, T]] = {}
+
+    def get(self, folder: str, make: Callable[[], T], looked: Looked) -> T:
         """Returns `make()`, or what it returned before when the folder has not changed since."""
-        try:
-            mtime_ns = os.stat(folder).st_mtime_ns
-        except FileNotFoundError:
+        mtime_ns = looked.mtime_ns(folder)
+        if mtime_ns is None:
             return make()
         held = self._held.get(folder)
         if held is not None and held[0] == mtime_ns:
@@ -41,14 +61,22 @@ class FolderMemory(Generic[T]):
         return value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Folder:
-    """One day's files by name, those that a merged file replaces included; rows lie in [lo_us, hi_us]."""
+    """One day's files by name, those that a merged file replaces included; rows lie in [lo_us, hi_us].
+
+    `stripes` remembers what was opened of them, `indexed` which state of the text index knew all of them,
+    `islands` what `query.islands` made of them.
+    """
 
     path: Path
     files: tuple[LogFile, ...]
     lo_us: int
     hi_us: int
+    names: tuple[str, ...]
+    stripes: dict[str, Stripes] = field(default_factory=dict, compare=False)
+    indexed: object = field(default=None, compare=False)
+    islands: Any = field(default=None, compare=False)
 
 
 def list_folder(path: Path) -> Folder:
@@ -63,9 +91,11 @@ def list_folder(path: Path) -> Folder:
         if {f for f in files if f.level > 0} == {f for f in again if f.level > 0}:
             break
         files = again
+    named = sorted(((file.name, file) for file in files), key=lambda one: one[0])
     return Folder(
         path=path,
-        files=tuple(sorted(files, key=lambda f: f.name)),
+        files=tuple(file for _, file in named),
+        names=tuple(name for name, _ in named),
         lo_us=min((f.start_ms for f in files), default=0) * MS_US,
         hi_us=max((f.end_ms for f in files), default=0) * MS_US,
     )
@@ -78,16 +108,23 @@ def _names(path: Path) -> set[LogFile]:
         return set()
 
 
-def visible(folder: Folder, lo_us: int, hi_us: int) -> list[Path]:
-    """Returns the files that touch the range and that no merged file replaces, whose range holds theirs."""
-    near = [f for f in folder.files if f.start_ms * MS_US <= hi_us and f.end_ms * MS_US >= lo_us]
-    lowest = min((f.level for f in near), default=0)
-    merged = [folder.path / f.name for f in near if f.level > lowest]  # of one level none replaces another
+def visible(folder: Folder, lo_us: int, hi_us: int) -> list[str]:
+    """Returns the names of the files that touch the range and that no merged file replaces.
+
+    What replaces a file holds its range. Raises FileNotFoundError when a merged file is gone.
+    """
+    lo_ms, hi_ms = lo_us // MS_US, -(-hi_us // MS_US)
+    near = [i for i, f in enumerate(folder.files) if f.start_ms <= hi_ms and f.end_ms >= lo_ms]
+    levels = {folder.files[i].level for i in near}
+    if len(levels) < 2:  # of one level none replaces another
+        return [folder.names[i] for i in near]
+    lowest = min(levels)
+    merged = [folder.path / folder.names[i] for i in near if folder.files[i].level > lowest]
     hidden = {name for path in merged for name in replaced(path)}
-    return [folder.path / f.name for f in near if f.name not in hidden]
+    return [folder.names[i] for i in near if folder.names[i] not in hidden]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)  # a day's file names thousands of commits
 def replaced(path: Path) -> frozenset[str]:
     """Returns the names of the files that a file replaces. Raises FileNotFoundError when it is gone."""
     return frozenset(read_footer(path).replaces)

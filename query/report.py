@@ -122,7 +122,7 @@ def coverage_report(
         last_us = max(row.hi_us for row in rows) if one.hi_us is None else one.hi_us
         looked_us += ledger.looked_us(first_us, last_us)
         length_us += last_us - first_us
-        found += gaps(catalog, one.lane, ledger, first_us, last_us, run=run, now=now)
+        found += gaps(catalog, view, ledger, first_us, last_us, run=run, now=now)
         sessions += _sessions(catalog, view, ledger, counted)
         if one.hi_us is None and span is not None:
             found += _unfinished(catalog, one.lane, ledger.spans[-1].row, run=run, now=now)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -16,41 +14,41 @@ from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.events import Range, joined_events
 from query.files import LogFiles
-from query.listing import Folder, replaced, visible
 from query.rows import Lane, place
-from query.text_index import Fresh, Hit, TextIndex, discard, open_index
-from query.texts import read_texts
-from query.view import Look, View
+from query.text_index import Hit, TextIndex, discard, open_index
+from query.texts import PartText, find_part, read_texts
+from query.upkeep import Unknown, bring_up_to_date, unknown, upkeep
+from query.view import MAX_REACH_US, Look, View
 from query.where import holds_all
-from query.words import event_text, holds, query_words, text_words
+from query.words import MAX_WORD, event_text, holds, query_words, text_words
 
 SCAN_ROWS = 2000  # so many are looked through in less time than adding them to the index takes
 _SATURATION = 1.2  # BM25's: the tenth occurrence of a word says little more than the third
 _LENGTH = 20.0  # words of an ordinary description; in a much longer text a word counts less
+_MORE = 10  # events beyond the limit, because the index ranks parts, not events
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _File:
-    """A log file, and whether its axis is the clock."""
-
-    path: Path
-    wall: bool
 
 
 class Search:
     """Searches one log. Opens its text index at the first question.
 
-    Up to `scan_rows` unindexed rows are looked through; with more, the index is brought up to date first.
+    Up to `scan_rows` unindexed rows are looked through. With more, the index is brought up to date first; or,
+    when that shall be done `aside`, in a thread: until it is done, answers come from what is indexed and the
+    newest `scan_rows` others. `state` says how complete the last answer is: `ready`, `building`, or `none`
+    where there can be no index and everything was looked through.
     """
 
-    def __init__(self, files: LogFiles, catalog: Catalog, *, scan_rows: int = SCAN_ROWS) -> None:
+    def __init__(
+        self, files: LogFiles, catalog: Catalog, *, scan_rows: int = SCAN_ROWS, aside: bool = False
+    ) -> None:
         self._scan_rows = scan_rows
+        self._aside = aside
         self._files = files
         self._catalog = catalog
         self._index: TextIndex | None = None
         self._opened = False
+        self.state = "ready"
 
     def find(
         self,
@@ -80,6 +78,7 @@ class Search:
             self._forget()
             found = None
         if found is None:
+            self.state = "none"
             found = {event.event_id: event for event in resolver().all_events()}
         ranked = sorted(found.values(), key=lambda e: (-_score(e, words), e.source_id, e.start_s, e.event_id))
         return ranked[:limit]
@@ -92,75 +91,80 @@ class Search:
         limit: int,
     ) -> dict[str, LoggedEvent] | None:
         """Returns events by id, enough to rank `limit` of them; None without an index."""
-        if not self._opened:
-            self._index, self._opened = open_index(self._files.root), True
-        index = self._index
-        if index is None:
+        index = self._open()
+        short = [word for word in words if len(word) < MAX_WORD]  # the index holds longer ones whole
+        if index is None or not short:
             return None
-        tail = self._unknown(index.refresh(), ranges)
-        rows = sum(pq.read_metadata(file.path).num_rows for file in tail[: self._scan_rows + 1])
-        if (rows > self._scan_rows or len(tail) > self._scan_rows) and self._update(index):
-            tail = self._unknown(index.refresh(), ranges)
+        tail = self._tail(index, ranges)
         found: dict[str, LoggedEvent] = {}
         for hit in self._scan(tail, words):
             found.update((event.event_id, event) for event in resolver.events_at(hit))
-        for hit in index.hits(words, list(ranges)):
+        for hit in index.hits(short, list(ranges), _bounds(ranges)):
             found.update((event.event_id, event) for event in resolver.events_at(hit))
-            if len(found) > 2 * limit + 20:  # beyond the limit, because the index ranks parts, not events
+            if len(found) > limit + _MORE:
                 break
         return found
+
+    def places(self, event_id: str, source_ids: Collection[str]) -> list[Hit]:
+        """Returns where the parts with this id lie in these sources, one per attempt; empty without any."""
+        try:
+            index = self._open()
+            known = index.refresh() if index is not None else frozenset()
+            hits = index.places(event_id) if index is not None else []
+        except ValueError as error:  # tantivy's only exception
+            logger.info("the text index is damaged and made again: %s", error)
+            self._forget()
+            known, hits = frozenset(), []
+        held = [hit for hit in hits if hit.source_id in source_ids]
+        if held:
+            return held
+        for file in unknown(self._files, known, source_ids):
+            if parts := find_part(file.path, event_id, wall=file.wall):
+                return [_hit(part) for part in parts]
+        return []
+
+    def _tail(self, index: TextIndex, source_ids: Iterable[str]) -> list[Unknown]:
+        """Returns the unindexed files to look through, after seeing to it that they are few."""
+        self.state = "ready"
+        tail = unknown(self._files, index.refresh(), source_ids)
+        near = self._newest(tail)
+        if len(near) == len(tail):
+            return tail
+        if self._aside:
+            self.state = "building"
+            upkeep(self._files.root).start()
+            return near
+        while bring_up_to_date(self._files, index):
+            pass
+        return unknown(self._files, index.refresh(), source_ids)
+
+    def _newest(self, tail: Sequence[Unknown]) -> list[Unknown]:
+        """Returns the newest files, with `scan_rows` rows together."""
+        near: list[Unknown] = []
+        rows = 0
+        for file in tail:
+            rows += pq.read_metadata(file.path).num_rows
+            if rows > self._scan_rows:
+                break
+            near.append(file)
+        return near
+
+    def _open(self) -> TextIndex | None:
+        if not self._opened:
+            self._index, self._opened = open_index(self._files.root), True
+        return self._index
 
     def _forget(self) -> None:
         if self._index is not None:
             discard(self._index.folder)
         self._index, self._opened = None, False
 
-    def _unknown(self, known: Set[str], source_ids: Iterable[str]) -> list[_File]:
-        """Returns the files of these sources whose rows the index does not know yet."""
-        found = []
-        for folder, wall in self._folders(source_ids):
-            if all(file.name in known for file in folder.files):
-                continue
-            for path in visible(folder, folder.lo_us, folder.hi_us):
-                if path.name not in known and not (replaced(path) and replaced(path) <= known):
-                    found.append(_File(path=path, wall=wall))
-        return found
-
-    def _folders(self, source_ids: Iterable[str]) -> Iterator[tuple[Folder, bool]]:
-        """Yields the folders of these sources, and whether their axis is the clock."""
-        for source_id in source_ids:
-            for wall in (False, True):
-                for folder in self._files.folders(source_id, wall=wall):
-                    yield folder, wall
-
-    def _scan(self, tail: Iterable[_File], words: Collection[str]) -> Iterator[Hit]:
+    def _scan(self, tail: Iterable[Unknown], words: Collection[str]) -> Iterator[Hit]:
         """Yields where the unindexed parts lie that hold any of the words."""
         for file in tail:
             for part in read_texts(file.path, wall=file.wall):
                 if not set(words).isdisjoint(text_words(part.text)):
-                    yield Hit(
-                        source_id=part.source_id,
-                        session=part.session,
-                        wall=part.wall,
-                        begin_us=part.begin_us,
-                        end_us=part.end_us,
-                    )
-
-    def _update(self, index: TextIndex) -> bool:
-        """Brings the index up to date with the whole log; False when another process is doing that."""
-        known = index.refresh()
-        source_ids = self._files.source_ids()
-        listed = {file.name for folder, _ in self._folders(source_ids) for file in folder.files}
-        return index.update(self._fresh(self._unknown(known, source_ids), known), known - listed)
-
-    def _fresh(self, missing: Iterable[_File], known: Set[str]) -> Iterator[Fresh]:
-        for file in missing:
-            try:
-                parts = read_texts(file.path, wall=file.wall)
-                in_part = not known.isdisjoint(replaced(file.path))
-            except FileNotFoundError:  # merged meanwhile: the merged file is the next one's work
-                continue
-            yield Fresh(name=file.path.name, parts=parts, known_in_part=in_part)
+                    yield _hit(part)
 
 
 class _Resolver:
@@ -210,6 +214,27 @@ class _Resolver:
     def _wants(self, event: LoggedEvent) -> bool:
         of_kind = not self._kinds or event.kind in self._kinds
         return of_kind and holds(event_text(event), self._words) and holds_all(event, self._where)
+
+
+def _bounds(ranges: Mapping[str, Sequence[Range]]) -> tuple[int | None, int | None]:
+    """Returns where a part may begin whose event touches one of the ranges; None where that is open."""
+    every = [one for many in ranges.values() for one in many]
+    los = [one.lo_us for one in every if one.lo_us is not None]
+    his = [one.hi_us for one in every if one.hi_us is not None]
+    return (
+        min(los) - MAX_REACH_US if len(los) == len(every) > 0 else None,
+        max(his) + MAX_REACH_US if len(his) == len(every) > 0 else None,
+    )
+
+
+def _hit(part: PartText) -> Hit:
+    return Hit(
+        source_id=part.source_id,
+        session=part.session,
+        wall=part.wall,
+        begin_us=part.begin_us,
+        end_us=part.end_us,
+    )
 
 
 def _score(event: LoggedEvent, words: Iterable[str]) -> float:

@@ -19,12 +19,13 @@ import tantivy
 
 from operators.identity import short_hash
 from query.texts import PartText
-from query.words import text_words
+from query.words import index_text, stemmer
 from sinks.layout import FORMAT_FILE
 
-INDEX_VERSION = 1  # part of the folder's name: a program with other fields or words makes its own
+INDEX_VERSION = 2  # part of the folder's name: a program with other fields or words makes its own
 HEAP_BYTES = 50_000_000
 PAGE = 100
+_EVER_US = 10**18
 
 logger = logging.getLogger(__name__)
 
@@ -93,18 +94,32 @@ class TextIndex:
         self.folder = folder
         self._schema = _schema()
         self._index = tantivy.Index(self._schema, path=str(folder))
-        words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
-        self._index.register_tokenizer("words", words)
+        self._index.register_tokenizer("words", stemmer())
         self._searcher = self._index.searcher()
+        self._stamp: tuple[int, int] | None = None
+        self._known: frozenset[str] = frozenset()
 
     def refresh(self) -> frozenset[str]:
         """Takes up what was committed since; returns the names of the log files that the index knows."""
-        self._index.reload()
-        self._searcher = self._index.searcher()
-        return frozenset(name for name, _ in self._searcher.terms_with_prefix("file", ""))
+        try:
+            state = os.stat(self.folder / "meta.json")  # replaced at every commit
+        except OSError as error:
+            raise ValueError(f"the index lacks its state: {error}") from error
+        stamp = state.st_ino, state.st_mtime_ns
+        if stamp != self._stamp:
+            self._index.reload()
+            self._searcher = self._index.searcher()
+            self._known = frozenset(name for name, _ in self._searcher.terms_with_prefix("file", ""))
+            self._stamp = stamp
+        return self._known
 
-    def update(self, fresh: Iterable[Fresh], gone: Collection[str]) -> bool:
-        """Adds the parts of `fresh` files, forgets `gone` names; False, without effect, when another does."""
+    def update(
+        self, fresh: Iterable[Fresh], *, covered: Collection[str] = (), gone: Collection[str] = ()
+    ) -> bool:
+        """Adds the parts of `fresh` files; False, without effect, when another process does that now.
+
+        The names in `covered` are of files whose parts are all there already; those in `gone` are forgotten.
+        """
         try:
             writer = self._index.writer(HEAP_BYTES, 1)
         except ValueError as error:
@@ -116,14 +131,20 @@ class TextIndex:
                     writer.delete_documents_by_term("row", part.row)
                 writer.add_document(_document(part))
             writer.add_document(tantivy.Document(file=file.name))
+        for name in covered:
+            writer.add_document(tantivy.Document(file=name))
         for name in gone:
             writer.delete_documents_by_term("file", name)
         writer.commit()
         writer.wait_merging_threads()
         return True
 
-    def hits(self, words: Collection[str], source_ids: Collection[str]) -> Iterator[Hit]:
+    def hits(
+        self, words: Collection[str], source_ids: Collection[str], within_us: tuple[int | None, int | None]
+    ) -> Iterator[Hit]:
         """Yields where events may lie whose text holds all words, the likeliest first.
+
+        `within_us` bounds where the parts begin, on whatever axis.
 
         Such an event has a part with all of them, or it is joined, and one of its open parts has the rarest.
         """
@@ -135,15 +156,39 @@ class TextIndex:
             (tantivy.Occur.Should, one_of_many),
         ]
         asked = tantivy.Query.boolean_query(either) if len(words) > 1 else every
-        ours = tantivy.Query.term_set_query(self._schema, "source", list(source_ids))
-        query = self._all([asked, tantivy.Query.const_score_query(ours, 0.0)])
+        query = self._all(
+            [asked, *(tantivy.Query.const_score_query(one, 0.0) for one in self._ours(source_ids, within_us))]
+        )
+        for address in self._pages(query):
+            yield self._hit(address)
+
+    def places(self, event_id: str) -> list[Hit]:
+        """Returns where the part with this id lies; of each attempt that holds it."""
+        rows = [row for row, _ in self._searcher.terms_with_prefix("row", f"{event_id}-")]
+        query = tantivy.Query.term_set_query(self._schema, "row", rows)
+        return [self._hit(address) for address in self._pages(query)] if rows else []
+
+    def _pages(self, query: tantivy.Query) -> Iterator[Any]:
         offset = 0
         while page := self._searcher.search(query, PAGE, count=False, offset=offset).hits:
-            for _, address in page:
-                held: dict[str, list[Any]] = self._searcher.doc(address).to_dict()
-                values = {name: held[name][0] for name in ("session", "wall", "begin_us", "end_us")}
-                yield Hit(source_id=held["source"][0], **values)
+            yield from (address for _, address in page)
             offset += PAGE
+
+    def _hit(self, address: Any) -> Hit:
+        held: dict[str, list[Any]] = self._searcher.doc(address).to_dict()
+        values = {name: held[name][0] for name in ("session", "wall", "begin_us", "end_us")}
+        return Hit(source_id=held["source"][0], **values)
+
+    def _ours(
+        self, source_ids: Collection[str], within_us: tuple[int | None, int | None]
+    ) -> Iterator[tantivy.Query]:
+        yield tantivy.Query.term_set_query(self._schema, "source", list(source_ids))
+        if within_us != (None, None):
+            lo_us, hi_us = within_us
+            kind = tantivy.FieldType.Integer
+            yield tantivy.Query.range_query(
+                self._schema, "begin_us", kind, -_EVER_US if lo_us is None else lo_us, hi_us or _EVER_US
+            )
 
     def _word(self, word: str) -> tantivy.Query:
         return self._term("words", word)
@@ -162,8 +207,8 @@ def _schema() -> tantivy.Schema:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in ("source", "session"):
         builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")
-    for name in ("begin_us", "end_us"):
-        builder.add_integer_field(name, stored=True)
+    builder.add_integer_field("begin_us", stored=True, fast=True, indexed=True)
+    builder.add_integer_field("end_us", stored=True)
     builder.add_boolean_field("wall", stored=True)
     builder.add_boolean_field("open", indexed=True)
     return builder.build()
@@ -171,7 +216,7 @@ def _schema() -> tantivy.Schema:
 
 def _document(part: PartText) -> tantivy.Document:
     return tantivy.Document(
-        words=" ".join(text_words(part.text)),
+        words=index_text(part.text),
         row=part.row,
         source=part.source_id,
         session=part.session,

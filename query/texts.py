@@ -49,6 +49,20 @@ def read_texts(path: Path, *, wall: bool) -> list[PartText]:
     return [_text(row, wall=wall) for row in table.to_pylist()]
 
 
+def find_part(path: Path, event_id: str, *, wall: bool) -> list[PartText]:
+    """Returns the parts in a file with this id, one per attempt. Raises FileNotFoundError when it is gone."""
+    try:
+        with pa.OSFile(str(path)) as file:
+            held = pq.ParquetFile(file).read(columns=["event_id"], use_threads=False)["event_id"]
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise LogError(f"cannot read {path}: {error}; restore it from a copy or remove it") from error
+    if not pc.any(pc.equal(held, event_id)).as_py():
+        return []
+    return [one for one in read_texts(path, wall=wall) if one.row.rpartition("-")[0] == event_id]
+
+
 def _text(row: dict[str, Any], *, wall: bool) -> PartText:
     begin_us = row["start_time"] if wall else to_us(row["start_s"])
     return PartText(

@@ -23,6 +23,7 @@ FIRST_REACH_US = 60 * SECOND_US
 MAX_REACH_US = 6 * 3600 * SECOND_US
 LONGER = "longer"
 _EVER_US = 10**18
+_WANTED = "\0wanted"  # flags of parts go to the event that they make: no other flag holds this character
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,44 @@ class View:
             if exact_hi_us <= hi_us:
                 load_hi_us = min(load_hi_us + reach_hi_us, far_hi_us)
                 reach_hi_us *= 4
+
+    def row_before(self, us: int) -> CoverageRow | None:
+        """Returns the coverage row that counts and ends last, at or before `us`; None without one."""
+        first_us = (self.span() or (us, us))[0]
+        hi_us = self._files.before(self.lane, us)
+        reach_us = FIRST_REACH_US
+        while True:
+            window = self.window(hi_us - reach_us, hi_us)
+            rows = [row for row in window.coverage if row.hi_us <= us]
+            if rows or hi_us - reach_us < first_us:
+                return max(rows, key=lambda row: row.hi_us, default=None)
+            reach_us *= 4
+
+    def row_after(self, us: int) -> CoverageRow | None:
+        """Returns the coverage row that counts and begins first, at or after `us`; None without one."""
+        last_us = (self.span() or (us, us))[1]
+        lo_us = self._files.after(self.lane, us)
+        reach_us = FIRST_REACH_US
+        while True:
+            window = self.window(lo_us, lo_us + reach_us)
+            rows = [row for row in window.coverage if row.lo_us >= us]
+            if rows or lo_us + reach_us > last_us:
+                return min(rows, key=lambda row: row.lo_us, default=None)
+            reach_us *= 4
+
+    def holding(self, event_id: str, lo_us: int, hi_us: int) -> LoggedEvent | None:
+        """Returns the event that has this id, or whose parts hold it, of those that touch [lo_us, hi_us]."""
+        joined = self.joined(lo_us, hi_us)
+        found = next((event for event in joined.events if event.event_id == event_id), None)
+        if found is not None:
+            return found
+        marked = [
+            replace(p, flags=(*p.flags, _WANTED)) if p.event_id == event_id else p
+            for p in joined.window.parts
+        ]
+        joins = stitch(marked, fold=self.look.fold) if not self.look.raw else []
+        first = next((event.event_id for event in joins if _WANTED in event.flags), None)
+        return next((event for event in joined.events if event.event_id == first), None)
 
     def admits(self, row: CoverageRow) -> bool:
         """Whether a row is of the run that counts for its session, and its session counts."""

@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import tantivy
@@ -24,7 +24,8 @@ _RUN = re.compile(f"{_CJK.pattern}(?:\\s*{_CJK.pattern})*")  # a word may break 
 
 
 @cache
-def _stemmer() -> tantivy.TextAnalyzer:
+def stemmer() -> tantivy.TextAnalyzer:
+    """Returns what makes stems of the words of spaced scripts; the text index uses it, too."""
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     return builder.filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.stemmer("english")).build()
 
@@ -41,6 +42,15 @@ def text_words(text: str) -> list[str]:
         words.extend(run)
         words.extend(_pairs(run))
     return words
+
+
+def index_text(text: str) -> str:
+    """Returns the text of which `stemmer` makes the words of `text_words`, for an index that calls it."""
+    if text.isascii():
+        return text
+    plain = unicodedata.normalize("NFKC", text)
+    runs = [word for run in _runs(plain) for word in (*run, *_pairs(run))]
+    return " ".join((_RUN.sub(" ", plain), *runs))
 
 
 def query_words(text: str) -> list[str]:
@@ -69,7 +79,12 @@ def event_text(event: LoggedEvent) -> str:
 
 def holds(text: str, words: Iterable[str]) -> bool:
     """Whether `text` can be found by each of `words` (those of `query_words`)."""
-    return set(words) <= set(text_words(text))
+    return _word_set(text).issuperset(words)
+
+
+@lru_cache(maxsize=20_000)  # what lies beside one match lies beside the next one, too
+def _word_set(text: str) -> frozenset[str]:
+    return frozenset(text_words(text))
 
 
 def _values(value: Any) -> Iterator[str]:
@@ -84,7 +99,7 @@ def _values(value: Any) -> Iterator[str]:
 
 
 def _stems(plain: str) -> list[str]:
-    return [word[:MAX_WORD] for word in _stemmer().analyze(_RUN.sub(" ", plain))]
+    return [word[:MAX_WORD] for word in stemmer().analyze(_RUN.sub(" ", plain))]
 
 
 def _runs(plain: str) -> Iterator[str]:

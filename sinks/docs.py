@@ -85,7 +85,8 @@ Times are ISO 8601 in UTC there, and `attributes` is an object.
 
 Under the Parquet key `sightlog`, as JSON: {footer}.
 `replaces` names the files of the same folder whose rows are in this one: whoever meets such a file passes
-over it. `made_by` holds the versions of describer, prompt and tools.
+over it. A day that is over is one file of level 2, or few; there `packed` holds the commits' names, which are
+thousands (`sinks/packing.py`). `made_by` holds the versions of describer, prompt and tools.
 
 ## Records
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.errors import LogError
+from sinks.packing import pack_names, unpack_names
 from sinks.schema import MEDIA_DAY, LogFile, parse_name
 
 T = TypeVar("T")
@@ -37,7 +38,8 @@ MAX_LISTINGS = 1000  # a reader that loses this many races in a row has met a fa
 class Footer:
     """What a log file says about itself in its Parquet metadata, under the key `sightlog`, as JSON.
 
-    `replaces` names every file of the same folder whose rows a merged file holds, through all levels.
+    `replaces` names every file of the same folder whose rows a merged file holds, through all levels; in a
+    file of level 2 or higher the commits among them are packed (`sinks.packing`), under the key `packed`.
     `made_by` holds the versions of describer, prompt and tools: one entry in a commit, the distinct ones in
     a merged file.
     """
@@ -252,18 +254,45 @@ def read_folder(folder: Path, read: Callable[[list[Path]], T], wanted: Callable[
     raise LogError(f"cannot read {folder}: its files vanish while they are read; is a second writer running?")
 
 
-@lru_cache(maxsize=4096)
 def read_footer(path: Path) -> Footer:
     """Returns a log file's footer. Raises FileNotFoundError when it is gone, LogError when it is damaged."""
+    named = parse_name(path.name)
+    return _large_footer(path) if named is not None and named.level > 1 else _small_footer(path)
+
+
+@lru_cache(maxsize=4096)
+def _small_footer(path: Path) -> Footer:
+    return _read_footer(path)
+
+
+@lru_cache(maxsize=16)  # each names thousands of commits: a megabyte
+def _large_footer(path: Path) -> Footer:
+    return _read_footer(path)
+
+
+def _read_footer(path: Path) -> Footer:
     try:
         held = (pq.read_metadata(path).metadata or {})[FOOTER_KEY]
         raw = json.loads(held)
         lists = {name: tuple(raw.get(name, ())) for name in ("replaces", "made_by")}
+        if packed := raw.get("packed"):
+            lists["replaces"] = (*lists["replaces"], *unpack_names(packed))
         return Footer(**{f.name: raw[f.name] for f in fields(Footer) if f.name in raw} | lists)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise LogError(f"cannot read {path}: {error!r}; it is damaged, restore or remove it") from error
+
+
+def footer_json(footer: Footer) -> str:
+    """Returns the JSON text that `read_footer` reads."""
+    shown = asdict(footer)
+    if footer.level > 1:
+        named = {name: parse_name(name) for name in footer.replaces}
+        commits = [name for name, file in named.items() if file is not None and file.level == 0]
+        shown["replaces"] = [name for name in named if name not in set(commits)]
+        shown["packed"] = pack_names(commits)
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def _look(folder: Path) -> dict[str, LogFile]:

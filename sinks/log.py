@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from operators.core import Described, Outcome
 from operators.errors import LogError
-from sinks.compact import CompactPolicy, compact, finish_merge, finish_merges, to_parquet
+from sinks.compact import CompactPolicy, close_day, compact, finish_merge, finish_merges, to_parquet
 from sinks.covered import last_covered
 from sinks.files import COMMIT, Disk, Store
 from sinks.layout import Footer, day_folders, day_of, list_folder, read_folder, read_footer, source_folder
 from sinks.lock import WriterLock
 from sinks.rows import commit_file, table
-from sinks.schema import SCHEMA_VERSION
+from sinks.schema import MEDIA_DAY, SCHEMA_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -134,12 +134,14 @@ class LogWriter:
     def compact(self, source_id: str | None = None, *, min_files: int = 2) -> int:
         """Merges what is not merged yet, of one source or of all; returns how many files that were.
 
-        For the end of a file or of a run. Raises LogError when the disk fails; nothing is lost then.
+        For the end of a file or of a run. Days that are over become one file of each run.
+        Raises LogError when the disk fails; nothing is lost then.
         """
         merged = 0
         for one in [source_id] if source_id is not None else _source_ids(self.root):
             for path in day_folders(self.root, one):
                 merged += compact(self._store, path, min_files=min_files)
+                merged += self._close(path)
                 if path in self._folders:
                     self._folders[path].small = 0
         return merged
@@ -180,6 +182,17 @@ class LogWriter:
     def _forget(self, path: Path) -> None:
         if self._folders.pop(path).small > 1:
             self._merge(path)
+        try:
+            self._close(path)
+        except LogError as error:
+            logger.warning("events are safe but a day's files not merged: %s", error)
+
+    def _close(self, path: Path) -> int:
+        """Merges the files of a day that is over, and of a long recording; returns how many."""
+        day = path.name.partition("=")[2]
+        today = datetime.fromtimestamp(self._clock() - self._policy.max_age_s, UTC)
+        over = day != MEDIA_DAY and day < f"{today:%Y-%m-%d}"
+        return close_day(self._store, path, min_files=2 if over else self._policy.max_files)
 
     def _merge(self, path: Path) -> None:
         try:

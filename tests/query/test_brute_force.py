@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.core import Event, Outcome
 from operators.stitch import LoggedEvent, stitch
-from query.log import open_log
+from query.log import EventLog, open_log
 from query.rows import instant_us, part
 from sinks.layout import day_folders, live_files
 from sinks.registry import Registry
@@ -25,7 +27,14 @@ from tests.query.logs import T0, Commit, clip, event, register, write
 RUNS = ("aaaaaaaaaaaa", "bbbbbbbbbbbb")
 GRIDS = {RUNS[0]: 10.0, RUNS[1]: 7.0}
 NOW = T0 + timedelta(days=400)
+LOOKED = ("ok", "quiet", "truncated")
 GAVE_UP = ("failed", "dropped", "offline")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder of this test's own."""
+    monkeypatch.setenv("SIGHTLOG_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 # The reader without cleverness -------------------------------------------------------------------------
@@ -38,6 +47,7 @@ class Naive:
     coverage: list[dict[str, Any]]
     events: list[LoggedEvent]
     wall: bool
+    newest: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of(cls, root: Path, *, wall: bool, complete: str | None = None) -> Naive:
@@ -59,10 +69,10 @@ class Naive:
             rows = [row for row in rows if row["run_id"] == (complete or newest[-1])]
         coverage = [row for row in rows if row["record"] == "coverage"]
         parts = [row for row in rows if row["record"] == "event"]
-        naive = cls(coverage, [], wall)
+        naive = cls(coverage, [], wall, newest)
         if wall:
             parts = [p for p in parts if naive._counts(p, newest)]
-        return cls(coverage, stitch(as_part(p) for p in parts), wall)
+        return cls(coverage, stitch(as_part(p) for p in parts), wall, newest)
 
     def place(self, row: dict[str, Any] | LoggedEvent) -> tuple[float, float]:
         get = row.__getitem__ if isinstance(row, dict) else lambda name: getattr(row, name)
@@ -214,3 +224,29 @@ def test_every_answer_is_that_of_a_reader_of_all_rows(seed: int, wall: bool, n: 
             until = t + rng.choice([0.5, 30.0, 200.0])
             found = log.events("gate", start=text(t), end=text(until))
             assert ids(found) == ids(naive.within(t, until))
+        for one in rng.sample(naive.events, min(len(naive.events), 4)):
+            assert ids([log.event(one.event_id)]) == ids([one])
+        check_timeline(log, naive, rng.randint(1, 20))
+
+
+def check_timeline(log: EventLog, naive: Naive, buckets: int) -> None:
+    zero = T0.timestamp() if naive.wall else 0.0
+    lo, hi = 3.0, 3.0 + 25.0 * buckets  # on half seconds, as everything in these logs
+    made = log.timeline(
+        axis="wall" if naive.wall else "media", start=zero + lo, end=zero + hi, buckets=buckets
+    )
+    lanes = list(made.lanes)
+    assert made.bucket_s == 25.0
+    if not naive.coverage:
+        assert [lane.events for lane in lanes] in ([], [(0,) * buckets])
+        return
+    (lane,) = lanes
+    begins = [naive.place(e)[0] for e in naive.events]
+    bounds = [(lo + 25.0 * i, lo + 25.0 * (i + 1)) for i in range(buckets)]
+    assert list(lane.events) == [sum(a <= t < b for t in begins) for a, b in bounds]
+    assert sum(lane.kinds.values()) == sum(lane.events)
+    steps = [[naive.winner(a + i / 2 + 1 / 4, naive.newest) for i in range(50)] for a, _ in bounds]
+    looked = [
+        sum(row["outcome"] in LOOKED for row in step if row) / 50 if any(step) else None for step in steps
+    ]
+    assert list(lane.looked) == looked

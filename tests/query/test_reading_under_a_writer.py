@@ -44,7 +44,12 @@ def check(log: EventLog, committed: int) -> None:
         assert [e.description for e in answer.covering] == [f"rain {newest // 50}", f"door {newest}"]
         assert answer.covering[0].start_s == newest // 50 * 500.0
         assert answer.covered_share == 1.0
-        assert len(log.search(f"door {newest}", source="gate")) == 1
+        (door,) = log.search(f"door {newest}", source="gate")
+        assert log.event(door.event_id, source="gate") == door
+        (lane,) = log.timeline(start=T0.timestamp(), end=T0.timestamp() + CLIPS * 10, buckets=CLIPS).lanes
+        assert sum(lane.events) == lane.kinds["motion"] + lane.kinds["rain"] >= committed
+        assert set(lane.events[:committed]) <= {1, 2}
+        assert lane.looked[:committed] == (1.0,) * committed
 
 
 def test_every_answer_is_whole_while_a_writer_commits_and_compacts(
@@ -57,12 +62,26 @@ def test_every_answer_is_whole_while_a_writer_commits_and_compacts(
     done: list[int] = []
     writer = threading.Thread(target=write_all, args=(root, done))
     writer.start()
+    faults: list[BaseException] = []
+
+    def read() -> None:  # beside the other reader, with what both share
+        log = open_log(root)
+        try:
+            while writer.is_alive():
+                check(log, len(done))
+        except BaseException as error:
+            faults.append(error)
+
+    other = threading.Thread(target=read)
+    other.start()
     log = open_log(root)
     rounds = 0
     while writer.is_alive():
         check(log, len(done))
         rounds += 1
     writer.join()
+    other.join()
+    assert faults == []
     check(log, CLIPS)
     check(open_log(root), CLIPS)
     assert len(done) == CLIPS

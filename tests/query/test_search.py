@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.core import Outcome
-from operators.errors import InputError
+from operators.errors import InputError, UnknownEventError
+from operators.identity import event_id
 from query.log import EventLog, open_log
 from query.text_index import cache_folder, open_index
+from query.upkeep import upkeep
 from query.words import query_words, text_words
 from sinks.log import LogWriter
 from sinks.registry import Registry
@@ -301,3 +303,40 @@ def test_around_without_a_match_says_so(tmp_path: Path) -> None:
     write(tmp_path, [clip(0, 10, event(1, 2, "door"))])
     answer = open_log(tmp_path).around("gate", "lorry").to_json()
     assert (answer["match"], answer["before"], answer["after"], answer["other_matches"]) == (None, [], [], 0)
+
+
+def test_a_search_need_not_wait_for_the_index_to_be_made(tmp_path: Path) -> None:
+    write(tmp_path, [clip(i * 10, i * 10 + 10, event(i * 10 + 1, i * 10 + 2, f"door {i}")) for i in range(9)])
+    log = EventLog(tmp_path, scan_rows=4, index_aside=True)
+    assert found(log, "door 8") == ["door 8"]  # the newest rows are looked through
+    assert log.index == "building"
+    upkeep(tmp_path).join()
+    assert found(log, "door 0") == ["door 0"]
+    assert log.index == "ready"
+
+
+def test_an_event_is_found_by_its_id_and_by_those_of_its_parts(tmp_path: Path, opened: Opener) -> None:
+    commits = [
+        clip(0, 10, event(4, 10, "A lorry arrives.", open_end=True), event(4, 10, "rain", kind="weather")),
+        clip(10, 20, event(10, 14, "The lorry stops.", open_start=True)),
+        clip(0, 10, event(1, 2, "older run"), run_id=NEW_RUN, shape="other", at_us=1),
+    ]
+    write(tmp_path, [commits[-1], *commits[:-1]])
+    register(tmp_path)
+    Registry(tmp_path).complete("gate", "s0", "aaaaaaaaaaaa", clips=2, end_s=20.0)
+    log = opened(tmp_path)
+    lorry = next(e for e in log.events("gate") if e.kind == "motion")
+    (_, second, _) = sorted((e for e in log.events("gate", raw=True)), key=lambda e: (e.kind, e.start_s))
+    assert (lorry.start_s, lorry.end_s) == (4.0, 14.0)
+    assert second.event_id != lorry.event_id
+    assert log.event(lorry.event_id) == log.event(second.event_id, source="gate") == lorry
+    assert log.event(second.event_id, raw=True) == second
+    older = commits[-1].described.coverage.clip_id
+    passed_over = log.event(event_id(run_id=NEW_RUN, clip_id=older, ordinal=0))
+    assert (passed_over.description, passed_over.run_id) == ("older run", NEW_RUN)
+    around = log.around("gate", event_id=second.event_id, n=1)
+    assert around.match == lorry
+    with pytest.raises(UnknownEventError, match="nothing-like-it"):
+        log.event("nothing-like-it")
+    with pytest.raises(InputError):
+        log.around("gate")

@@ -10,16 +10,21 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from sinks.compact import CompactPolicy, compact
+from sinks.compact import CompactPolicy, close_day, compact
 from sinks.files import Store
-from sinks.layout import day_folders, live_files, read_folder
+from sinks.layout import day_folders, live_files, read_folder, read_footer
 from sinks.log import LogWriter
+from sinks.packing import pack_names, unpack_names
+from sinks.schema import LogFile
 from tests.sinks.making import RUN, Clock, described, expected, files_in, rows_in
 
 
-def _committed(root: Path, count: int, *, run_id: str = RUN) -> LogWriter:
-    writer = LogWriter(root)
+def _committed(
+    root: Path, count: int, *, run_id: str = RUN, policy: CompactPolicy | None = None
+) -> LogWriter:
+    writer = LogWriter(root, policy=policy)
     writer.setup()
     for number in range(count):
         writer.commit(described(number), run_id=run_id)
@@ -192,3 +197,41 @@ def test_readers_never_miss_a_row_nor_see_one_twice_during_merges(tmp_path: Path
     writer.close()
     assert wrong == []
     assert reads >= 10
+
+
+def test_a_day_that_is_over_becomes_one_file_and_its_clips_stay_committed(tmp_path: Path) -> None:
+    root = tmp_path / "log"
+    writer = _committed(root, 7, policy=CompactPolicy(min_files=3))
+    writer.close()
+    (folder,) = day_folders(root, "dock")
+    before = rows_in(root)
+    old = {path.name for level in (0, 1) for path in files_in(root, level)}
+    assert len(old) > 1
+    assert close_day(Store(root), folder) == len(old)
+    (merged,) = files_in(root, 2)
+    assert files_in(root, 0) == files_in(root, 1) == []
+    assert rows_in(root) == before
+    commits = read_footer(merged).commits
+    assert len(commits) == 7
+    assert old <= set(read_footer(merged).replaces)
+    again = LogWriter(root)
+    again.setup()
+    assert [again.commit(described(number), run_id=RUN) for number in range(7)] == [False] * 7
+    again.close()
+    assert close_day(Store(root), folder) == 0
+
+
+def test_the_names_of_commits_survive_packing() -> None:
+    names = [
+        LogFile(start_ms=start, end_ms=end, level=0, key=f"{i:016x}").name
+        for i, (start, end) in enumerate(
+            [(-5, 10), (0, 0), (0, 12_000), (1_790_841_600_000, 1_790_841_610_000)]
+        )
+    ]
+    assert list(unpack_names(pack_names(names))) == names
+    assert list(unpack_names(pack_names([]))) == []
+    with pytest.raises(ValueError, match="commits"):
+        pack_names(["0-1-L1-0000000000000000.parquet"])
+    for damaged in ("", "nonsense", pack_names(names)[:-8]):
+        with pytest.raises(ValueError, match="packed names"):
+            list(unpack_names(damaged))
