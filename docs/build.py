@@ -16,7 +16,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.config import documented  # noqa: E402 - a script finds the project first
+from docs.service_examples import examples_json  # noqa: E402 - a script finds the project first
+from pipeline.config import documented  # noqa: E402
 from sinks.docs import page  # noqa: E402
 
 MARK = "<!-- figures: written by docs/build.py from benchmarks/results -->"
@@ -96,6 +97,21 @@ def _rows(r: dict[str, Any]) -> Iterator[str]:
             killed = sum(r["killed"].values())
             what = f"{r['rounds']} rounds of SIGKILL at random moments ({killed} kills)"
             yield f"| {what} | **{r['differences']}** differences | an undisturbed run |"
+        case "query":
+            point, heavy, found = r["at"], r["at_200_per_second"], r["search"]
+            glob, tree = r["faster_than_duckdb_glob_of_the_folder"], r["faster_than_duckdb_glob_of_the_log"]
+            what = f"`/v1/at` over {r['rows']:,} rows through HTTP, median and 99 %"
+            yield (
+                f"| {what} | **{point['p50_ms']:.1f} / {point['p99_ms']:.1f} ms** "
+                f"| DuckDB in-process, told the day's folder: {glob:.1f}x; the whole log: {tree:.0f}x |"
+            )
+            what = f"200 questions a second for {heavy['requests'] / 200:.0f} s on two cores, 99 %"
+            yield f"| {what} | **{heavy['p99_ms']:.1f} ms** | {heavy['errors']} errors |"
+            what = "`/v1/search` for three words, 95 %"
+            yield f"| {what} | **{found['p95_ms']:.0f} ms** | |"
+            commit = r["commit_to"]
+            what = "from a commit to `/v1/at` and to a client of `/v1/tail`, median"
+            yield f"| {what} | **{commit['at']['p50_ms']:.0f} / {commit['tail']['p50_ms']:.0f} ms** | |"
         case "soak":
             flat = "flat" if r["flat"] else "growing"
             what = f"memory of every process over a {r['hours']:g}-hour file"
@@ -115,6 +131,7 @@ def documents() -> dict[Path, str]:
     return {
         ROOT / "docs" / "event-log.md": page(),
         ROOT / "docs" / "configuration.md": configuration_markdown(),
+        ROOT / "query" / "service" / "examples.json": examples_json(),
         shown: readme(shown.read_text(), figures_markdown(ROOT / "benchmarks" / "results")),
     }
 

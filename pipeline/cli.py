@@ -15,7 +15,7 @@ from rich.table import Table
 
 from operators.core import Outcome
 from operators.errors import SightlogError
-from pipeline import cli_model, cli_query, cli_watch, config
+from pipeline import cli_ask, cli_model, cli_query, cli_rules, cli_serve, cli_watch, config
 from pipeline.index import index as run_index
 from pipeline.inputs import expand, parse_start_time
 from pipeline.text import clock
@@ -33,6 +33,9 @@ app.add_typer(config_app, name="config")
 cli_query.add_to(app)
 cli_model.add_to(app)
 cli_watch.add_to(app)
+cli_serve.add_to(app)
+cli_ask.add_to(app)
+cli_rules.add_to(app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file; `sightlog config schema` lists its settings")

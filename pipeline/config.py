@@ -6,6 +6,7 @@ Order of precedence: command line, environment (`SIGHTLOG_LOG`, `SIGHTLOG_CLIPS_
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeGuard, get_args
@@ -29,6 +30,7 @@ from operators.model import ModelSettings
 from operators.probe import DecodeLimits
 from operators.served_settings import ServedSettings
 from pipeline.streams import MetricsSettings, StreamSettings
+from query.service.settings import ServiceSettings
 
 
 class DecodeSettings(BaseModel):
@@ -146,6 +148,9 @@ class Settings(BaseModel):
     metrics: MetricsSettings = Field(
         default=MetricsSettings(), description="numbers of a running `watch` or `run`, for Prometheus"
     )
+    service: ServiceSettings = Field(
+        default=ServiceSettings(), description="how `sightlog serve` answers questions over HTTP"
+    )
     ray: RaySettings = Field(default=RaySettings(), description="where the actors run")
 
 
@@ -213,9 +218,8 @@ def _sentence(name: str, error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    problem = (
-        "is not a setting" if first["type"] == "extra_forbidden" else f"= {first['input']!r}: {first['msg']}"
-    )
+    shown = "***" if re.search(r"(token|key|secret|password)$", where) else repr(first["input"])
+    problem = "is not a setting" if first["type"] == "extra_forbidden" else f"= {shown}: {first['msg']}"
     return f"in {name}: {where} {problem}{more}; `sightlog config schema` lists every setting"
 
 
