@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -14,9 +14,9 @@ from rich.markup import escape
 
 from operators.errors import ConfigError
 from pipeline import config
-from query.ask import Answer, answer, find_facts
-from query.log import open_log
-from query.service.ask import wording_of
+
+if TYPE_CHECKING:
+    from query.ask import Answer
 
 LogOption = Annotated[
     Path | None, typer.Option("--log", help="folder of the event log (SIGHTLOG_LOG; default ./sightlog-log)")
@@ -54,6 +54,10 @@ def ask_command(
     json_output: Annotated[bool, typer.Option("--json", help="print JSON instead of sentences")] = False,
 ) -> None:
     """Answer a question in words from the log, citing events, and say who was looking."""
+    from query.ask import answer, find_facts  # other commands should not wait for these
+    from query.log import open_log
+    from query.service.ask import wording_of
+
     settings = _settings(log, config_path, model_url, model)
     wording = wording_of(settings.service)
     facts = find_facts(open_log(settings.log), question, source=source, tz=_zone(tz))
@@ -72,6 +76,7 @@ def mcp_command(
 ) -> None:
     """Serve a log to an agent over stdin and stdout (Model Context Protocol); read-only."""
     from query.mcp_server import run_stdio  # the package `mcp` is an extra
+    from query.service.ask import wording_of
 
     settings = _settings(log, config_path, model_url, model)
     run_stdio(

@@ -26,6 +26,10 @@ class OneReader:
         async with self._lock:
             return await asyncio.to_thread(question, self._log)
 
+    async def ask_slow(self, question: Callable[[EventLog, Callable[[], None]], Any]) -> Any:
+        """The same: the one agent waits for its answer."""
+        return await self.ask(lambda log: question(log, lambda: None))
+
 
 def still_of(media: Media) -> Still:
     """Returns what cuts the thumbnails of agents: pictures of 640 pixels."""

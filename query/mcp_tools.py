@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field
 
 from operators.errors import ConfigError, SightlogError
+from operators.stitch import LoggedEvent
 from query.ask import Wording, answer, find_facts
 from query.log import EventLog
 
@@ -55,6 +56,9 @@ class Asker(Protocol):
     async def ask(self, question: Callable[[EventLog], Any]) -> Any:
         """Returns `question(log)`, asked in a thread."""
 
+    async def ask_slow(self, question: Callable[[EventLog, Callable[[], None]], Any]) -> Any:
+        """The same for questions that may take long; `question` also gets what raises when nobody waits."""
+
 
 def is_installed() -> bool:
     """Whether the package `mcp` is there."""
@@ -78,19 +82,19 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
         read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
     )
 
-    async def told(question: Callable[[EventLog], dict[str, Any]]) -> str:
+    async def told(question: Callable[[EventLog, Callable[[], None]], dict[str, Any]]) -> str:
         try:
-            return quoted(await readers.ask(question))
+            return quoted(await readers.ask_slow(question))
         except SightlogError as error:
             raise ToolError(str(error)) from error
 
     async def list_sources() -> str:
         """Lists the sources (cameras and files): sessions, what share was looked at, gaps with reasons."""
-        return await told(lambda log: {"sources": [_short(one.to_json()) for one in log.sources()]})
+        return await told(lambda log, _: {"sources": [_short(one.to_json()) for one in log.sources()]})
 
     async def events_at(source: Source, time: Time, n: Near = 3, tz: Zone = None) -> str:
         """Says what happened at a time in a source, what came before and after, and who was looking."""
-        return await told(lambda log: log.at(source, time, n=n, tz=_zone(tz)).to_json())
+        return await told(lambda log, _: log.at(source, time, n=n, tz=_zone(tz)).to_json())
 
     async def events(
         source: AnySource = None,
@@ -103,10 +107,14 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
     ) -> str:
         """Lists the events of a range by time. See coverage for whether anybody was looking."""
 
-        def listed(log: EventLog) -> dict[str, Any]:
-            found = list(
-                log.events(source, start=start, end=end, kind=kind, text=text, limit=limit + 1, tz=_zone(tz))
+        def listed(log: EventLog, check: Callable[[], None]) -> dict[str, Any]:
+            found: list[LoggedEvent] = []
+            every = log.events(
+                source, start=start, end=end, kind=kind, text=text, limit=limit + 1, tz=_zone(tz)
             )
+            for event in every:
+                check()
+                found.append(event)
             return {"events": [event.to_json() for event in found[:limit]], "more": len(found) > limit}
 
         return await told(listed)
@@ -118,7 +126,7 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
         n: Near = 5,
     ) -> str:
         """Shows what began before and after an event: the one with this id, or that fits the words best."""
-        return await told(lambda log: log.around(source, text, event_id=event_id, n=n).to_json())
+        return await told(lambda log, _: log.around(source, text, event_id=event_id, n=n).to_json())
 
     async def search(
         text: Annotated[str, Field(description="words that an event holds, all of them", max_length=500)],
@@ -130,7 +138,7 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
     ) -> str:
         """Finds events by their words, the best match first."""
         return await told(
-            lambda log: {
+            lambda log, _: {
                 "events": [
                     event.to_json()
                     for event in log.search(
@@ -143,7 +151,7 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
     async def coverage(source: Source, start: AnyTime = None, end: AnyTime = None, tz: Zone = None) -> str:
         """Says which share of a range was looked at, and why not the rest. Nothing is known of a gap."""
         return await told(
-            lambda log: _short(log.coverage(source, start=start, end=end, tz=_zone(tz)).to_json())
+            lambda log, _: _short(log.coverage(source, start=start, end=end, tz=_zone(tz)).to_json())
         )
 
     async def ask(
@@ -154,7 +162,7 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
         """Answers a question in words: sentences that cite event ids, and who was looking."""
         try:
             zone = _zone(tz)
-            facts = await readers.ask(lambda log: find_facts(log, question, source=source, tz=zone))
+            facts = await readers.ask_slow(lambda log, _: find_facts(log, question, source=source, tz=zone))
             return quoted((await answer(facts, wording)).to_json())
         except SightlogError as error:
             raise ToolError(str(error)) from error

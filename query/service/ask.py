@@ -115,8 +115,8 @@ def router(context: Context) -> APIRouter:
 
     async def answered(request: Request, asked: Question) -> Response:
         zone = params.zone(asked.tz)
-        facts = await context.readers.ask(
-            lambda log: find_facts(log, asked.question, source=asked.source, tz=zone)
+        facts = await context.readers.ask_slow(
+            lambda log, _: find_facts(log, asked.question, source=asked.source, tz=zone)
         )
         return reply(request, (await answer(facts, wording)).to_json())
 

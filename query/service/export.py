@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from operators.identity import slug
 from query.log import EventLog
@@ -14,6 +15,7 @@ from query.service import params
 from query.service.auth import reads
 from query.service.context import Context
 from query.service.problems import RESPONSES
+from query.service.readers import Stream
 
 # format: (content type, how the file's name ends)
 KINDS: dict[str, tuple[str, str]] = {
@@ -25,6 +27,21 @@ KINDS: dict[str, tuple[str, str]] = {
     "chapters": ("text/plain; charset=utf-8", ".chapters.txt"),
     "markdown": ("text/markdown; charset=utf-8", ".md"),
 }
+
+
+class StreamBody(StreamingResponse):
+    """Hands out a stream, and stops it in the end, also when nobody took a piece of it, as with HEAD."""
+
+    def __init__(self, stream: Stream, **options: Any) -> None:
+        super().__init__(stream, **options)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.stop()
 
 
 def router(context: Context) -> APIRouter:
@@ -85,6 +102,6 @@ def router(context: Context) -> APIRouter:
             "Content-Disposition": f'attachment; filename="{slug(name)}{ending}"',
             "Cache-Control": "private, no-store",
         }
-        return StreamingResponse(pieces, media_type=media_type, headers=headers)
+        return StreamBody(pieces, media_type=media_type, headers=headers)
 
     return routes

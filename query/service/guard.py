@@ -94,6 +94,7 @@ class Guard:
             said = "the service failed at this; its log says more"
             await one.instead(scope, receive, problem(500, said, code="error"))
         finally:
+            await one.end_head()
             if self._seen is not None:
                 route = getattr(scope.get("route"), "path", "none")
                 self._seen(told, route, one.status, time.perf_counter() - began)
@@ -107,6 +108,15 @@ class Guard:
                 code="bad_host",
             )
         if scope["method"] in _SAFE:
+            # A foreign page cannot read an answer, but could have many made; following a link is no such thing.
+            embeds = headers.get(b"sec-fetch-site") == b"cross-site"
+            linked = headers.get(b"sec-fetch-dest") == b"document"
+            if embeds and not linked and scope["path"].startswith(_COSTLY):
+                raise Refused(
+                    "nothing is answered to foreign pages; open this service's own page",
+                    status=403,
+                    code="bad_origin",
+                )
             return
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         foreign = origin and origin.partition("://")[2] != host
@@ -161,7 +171,8 @@ class Guard:
                 watcher.cancel()
 
 
-_READ = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-length"})
+_READ = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-dest", b"content-length"})
+_COSTLY = ("/v1/", "/mcp")
 
 
 def _name(host: str) -> str:
@@ -207,7 +218,7 @@ class _Answer:
     def __init__(self, send: Send, *, head_only: bool) -> None:
         self._send = send
         self.head_only = head_only
-        self.began = False
+        self.began = self._ended = False
         self.status = 499  # what proxies write for a client that went away
         self.when_begun: Callable[[], object] = _nothing
 
@@ -220,8 +231,14 @@ class _Answer:
             message = {**message, "headers": [*message["headers"], *missing]}
         await self._send(message)
         if self.head_only and message["type"] == "http.response.start":
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self.end_head()
             raise _Enough
+
+    async def end_head(self) -> None:
+        """Ends the answer to HEAD, which has no body, once; a stream may be given up before it can."""
+        if self.head_only and self.began and not self._ended:
+            self._ended = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def instead(self, scope: Scope, receive: Receive, response: Response) -> None:
         """Sends `response`, unless an answer has begun: then the connection ends short, as clients notice."""

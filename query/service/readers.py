@@ -85,33 +85,27 @@ class Readers:
         finally:
             self._waiting -= 1
 
-    async def stream(self, question: Callable[[EventLog], Iterator[str]]) -> AsyncIterator[bytes]:
+    async def stream(self, question: Callable[[EventLog], Iterator[str]]) -> Stream:
         """Returns the text that `question(log)` yields, piece by piece, as fast as it is taken.
 
-        Runs in a thread of its own: a slow client holds up nobody. Raises what comes before the first piece,
-        and Busy.
+        Runs in a thread of its own: a slow client holds up nobody. To be stopped in the end, also when not a
+        piece was taken. Raises what comes before the first piece, and Busy.
         """
-        if self._streams >= STREAMS:
-            raise Busy(f"{STREAMS} files are being made already; ask again when one of them is done")
-        self._streams += 1
-        stream = _Stream(self.root, question)
+        with self._count_lock:
+            if self._streams >= STREAMS:
+                raise Busy(f"{STREAMS} files are being made already; ask again when one of them is done")
+            self._streams += 1
+        stream = Stream(self.root, question, ended=self._stream_ended)
         try:
-            first = await stream.begin()
+            await stream.begin()
         except BaseException:
-            self._streams -= 1
             stream.stop()
             raise
-        return self._pieces(stream, first)
+        return stream
 
-    async def _pieces(self, stream: _Stream, first: bytes | None) -> AsyncIterator[bytes]:
-        try:
-            piece = first
-            while piece is not None:
-                yield piece
-                piece = await stream.next()
-        finally:
+    def _stream_ended(self) -> None:
+        with self._count_lock:
             self._streams -= 1
-            stream.stop()
 
     async def warm(self) -> None:
         """Has what a page asks first counted, and the text index made, before anybody asks: once, of a long
@@ -169,25 +163,41 @@ class Readers:
         return found.st_ino, found.st_mtime_ns
 
 
-class _Stream:
-    """One long text made in a thread of its own, a few pieces ahead of who takes them."""
+class Stream:
+    """One long text made in a thread of its own, a few pieces ahead of who takes them; an async iterator.
 
-    def __init__(self, root: Path, question: Callable[[EventLog], Iterator[str]]) -> None:
+    `ended` is called once, when that thread is over.
+    """
+
+    def __init__(
+        self, root: Path, question: Callable[[EventLog], Iterator[str]], *, ended: Callable[[], None]
+    ) -> None:
         self._root = root
         self._question = question
+        self._ended = ended
+        self._first: list[bytes | None] = []
         self._loop = asyncio.get_running_loop()
         self._made: deque[bytes | BaseException | None] = deque()
         self._room = threading.Semaphore(AHEAD)
         self._news = asyncio.Event()
         self._stopped = threading.Event()
 
-    async def begin(self) -> bytes | None:
-        """Starts; returns the first piece, None for a text without any."""
+    async def begin(self) -> None:
+        """Starts, and waits for the first piece. Raises what making it raised."""
         threading.Thread(target=self._make, name="stream", daemon=True).start()
-        return await self.next()
+        self._first.append(await self._next())
 
-    async def next(self) -> bytes | None:
-        """Returns the next piece, None after the last one. Raises what making it raised."""
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Returns the next piece. Raises what making it raised."""
+        piece = self._first.pop() if self._first else await self._next()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    async def _next(self) -> bytes | None:
         while not self._made:
             self._news.clear()
             await self._news.wait()
@@ -198,7 +208,7 @@ class _Stream:
         return piece
 
     def stop(self) -> None:
-        """Has the thread end."""
+        """Has the thread end, at the next event or piece. May be called twice."""
         self._stopped.set()
         self._room.release()
 
@@ -210,11 +220,15 @@ class _Stream:
         except BaseException as error:
             with suppress(Stopped):
                 self._put(error)
+        finally:
+            self._ended()
 
     def _send(self) -> None:
         held: list[bytes] = []
         size = 0
         for text in self._question(EventLog(self._root, index_aside=True)):
+            if self._stopped.is_set():
+                raise Stopped
             held.append(text.encode("utf-8", "backslashreplace"))
             size += len(held[-1])
             if size >= PIECE_BYTES:
@@ -226,10 +240,13 @@ class _Stream:
 
     def _put(self, piece: bytes | BaseException | None) -> None:
         in_time = self._room.acquire(timeout=STALL_S)
-        if not in_time or self._stopped.is_set():
+        if self._stopped.is_set():
             raise Stopped
-        self._made.append(piece)
+        # Who took nothing for so long and reads on sees the connection end short, as a broken one does.
+        self._made.append(piece if in_time else TimeoutError("nobody took what was made"))
         try:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError as error:  # the loop is over
             raise Stopped from error
+        if not in_time:
+            raise Stopped

@@ -89,7 +89,7 @@ def test_every_error_survives_pickling_with_its_sentence_and_hides_passwords() -
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.SightlogError)
     ]
-    assert len(kinds) == 17
+    assert len(kinds) == 19
     for kind in kinds:
         error = pickle.loads(pickle.dumps(kind("cannot open rtsp://cam:secret@10.0.0.4/1: refused")))
         assert type(error) is kind

@@ -10,6 +10,7 @@ from pipeline.config import documented, load
 from pipeline.describers import count_models, gpus_each, located, run_name, run_settings
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+CONFIGS = [path for path in CONFIGS if path.name != "rules.yaml"]  # which is a file of rules
 
 
 def write(path: Path, text: str) -> Path:

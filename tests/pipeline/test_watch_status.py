@@ -87,7 +87,8 @@ def test_numbers_are_stale_when_the_process_is_gone_or_silent_and_say_so() -> No
 
 
 def test_the_table_and_the_json_tell_the_same(tmp_path: Path, sightlog: Callable[..., Ran]) -> None:
-    write_status(tmp_path, status(one(), one(source_id="yard", state="offline", reason_code="unauthorized")))
+    streams = one(), one(source_id="yard", state="offline", reason_code="unauthorized")
+    write_status(tmp_path, status(*streams))
     table = sightlog("status", "--log", tmp_path)
     assert table.code == 0, table.err
     gate, yard = table.out.splitlines()[1:3]
@@ -96,6 +97,7 @@ def test_the_table_and_the_json_tell_the_same(tmp_path: Path, sightlog: Callable
         *(f"{NOW:%H:%M:%S.%f}"[:-5] + "Z", "rtcp", "±0.02", "s", "1795375079611"),
     ]
     assert yard.split()[:3] == ["yard", "offline", "(unauthorized)"]
+    write_status(tmp_path, status(*streams))  # as a running command does each second
     told = sightlog("status", "--log", tmp_path, "--json").lines[0]
     assert told["streams"][1]["reason_code"] == "unauthorized"
     assert told["stale"] == ""

@@ -218,6 +218,30 @@ def test_head_is_get_without_the_answer(ask: Asking) -> None:
         assert head.headers.get("etag") == get.headers.get("etag")
 
 
+def test_a_head_leaves_nothing_behind(ask: Asking) -> None:
+    """Files are made by four threads at most: what HEAD began must not hold one."""
+    for _ in range(12):
+        assert ask.send(("HEAD", "/v1/export?source=gate")).status_code == 200
+    assert ask.get("/v1/export?source=gate").status_code == 200
+
+
+def test_ten_thousand_years_are_asked_for_as_fast_as_two_minutes(ask: Asking) -> None:
+    ever = "start=0001-01-01T00:00:00Z&end=9999-12-31T00:00:00Z"
+    all_of_it = ask.json("/v1/events?source=gate")["events"]
+    exported = ask.get(f"/v1/export?source=gate&format=jsonl&{ever}").text.splitlines()
+    assert [json.loads(line)["event_id"] for line in exported] == [e["event_id"] for e in all_of_it]
+    raw = ask.get(f"/v1/export?source=gate&format=jsonl&raw=true&{ever}").text.splitlines()
+    assert len(raw) >= len(exported) > 0
+
+
+def test_foreign_pages_have_nothing_made_and_links_work(ask: Asking) -> None:
+    address = "/v1/at?source=gate&time=12"
+    assert ask.get(address, sec_fetch_site="cross-site", sec_fetch_dest="image").status_code == 403
+    assert ask.get(address, sec_fetch_site="cross-site", sec_fetch_dest="document").status_code == 200
+    assert ask.get(address, sec_fetch_site="same-origin", sec_fetch_dest="empty").status_code == 200
+    assert ask.get("/", sec_fetch_site="cross-site", sec_fetch_dest="iframe").status_code == 200
+
+
 @pytest.mark.parametrize("question", ["", "&n=1", "&tz=UTC", "&n=007", "&n=0"])
 def test_the_quick_way_to_a_second_and_the_thorough_one_answer_alike(ask: Asking, question: str) -> None:
     address = f"/v1/at?source=gate&time={MORNING}:12Z{question}"

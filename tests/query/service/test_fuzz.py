@@ -24,8 +24,9 @@ from tests.query.service.asking import HERE, Asking
 
 FUZZ_S = float(os.environ.get("SIGHTLOG_FUZZ_S", "3"))
 ENDLESS = {"/v1/tail"}  # a stream: its parameters are those of /v1/events
-# What a fuzzer may never see: 500 is a fault of ours, 502 and 504 nobody's.
-FINE = {501, 503}
+# Of all that is 500 or more a fuzzer may see this alone; no 503 for a slow answer, for instance: a log of two
+# minutes is never too much to read.
+FINE = {"not_configured", "busy"}
 
 # As many examples as there is time for; a failing one is not shrunk, since it is printed.
 often = settings(
@@ -51,7 +52,7 @@ def send(small_log: Path) -> Iterator[Callable[..., httpx.Response]]:
 
         def sent(method: str, address: str, **more: Any) -> httpx.Response:
             answer: httpx.Response = runner.run(client.request(method, address, **more))
-            assert answer.status_code < 500 or answer.status_code in FINE, (
+            assert answer.status_code < 500 or answer.json()["code"] in FINE, (
                 method,
                 address,
                 more,
@@ -152,7 +153,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "run": st.one_of(st.sampled_from(["5ad7", "", "."]), TEXTS),
     "kind": TEXTS,
     "text": TEXTS,
-    "q": TEXTS,
+    "q": st.one_of(TEXTS, TIMES, st.builds("what happened from {} to {}".format, TIMES, TIMES)),
     "where": st.one_of(st.sampled_from(["waits=true", "=", "a=", "=b"]), TEXTS),
     "cursor": st.one_of(st.text(alphabet="WzEsImF_-=09", max_size=80), TEXTS),
     "event_id": TEXTS,
@@ -185,6 +186,7 @@ ROUTES = {
     "/v1/around": ("source", "text", "event_id", "n", "run"),
     "/v1/search": ("q", "mode", "source", "start", "end", "kind", "where", "limit", "tz"),
     "/v1/sources": ("source",),
+    "/v1/ask": ("q", "source", "tz"),
     "/v1/coverage": ("source", "start", "end", "tz", "run"),
     "/v1/timeline": ("axis", "start", "end", "buckets", "tz"),
     "/v1/export": ("source", "format", "start", "end", "kind", "where", "tz", "raw"),
