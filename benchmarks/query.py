@@ -241,7 +241,8 @@ def main() -> None:
     page = synthetic.ready(logs / "page", Shape.of_rows(2_000_000, sources=50, days=30))
     result = measure(root, shape, seconds=options.seconds, queries=options.queries)
     result["page"] = measure_page(page)
-    rival, ours = result["duckdb_glob_of_the_folder"], result["in_process_warm"]
+    # questions that were not asked before: DuckDB remembers none either
+    rival, ours = result["duckdb_glob_of_the_folder"], result["in_process_cold"]
     result["faster_than_duckdb_glob_of_the_folder"] = round(rival["p50_ms"] / ours["p50_ms"], 1)
     rival = result["duckdb_glob_of_the_log"]
     result["faster_than_duckdb_glob_of_the_log"] = round(rival["p50_ms"] / ours["p50_ms"], 1)

@@ -27,7 +27,8 @@ def look_at(
     report = log.coverage(source_id, start=start, end=end, tz=question.tz, now=question.now)
     lo, hi = (_place(text, question, source_id in live) for text in (start, end))
     gaps = report.gaps
-    if start is not None and not gaps and not report.covered_share:  # all of it before or after the source
+    outside = not report.covered_share and all(gap.outcome == "outside" for gap in gaps)
+    if start is not None and outside:  # all of it before or after the source: its bounds say nothing
         gaps = gaps_at(log.at(source_id, start, n=1, tz=question.tz, now=question.now))
     return Look(
         source_id=source_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from query.rows import COLUMNS, SECOND_US, CoverageRow, record
 
 Row = CoverageRow | LoggedEvent
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 RECORD_BYTES = 1500  # what a row takes as a Python object
 PLACES = ["start_time", "start_s", "clip_start_s", "clip_end_s"]  # what `places` needs
@@ -72,6 +73,14 @@ class Block:
         rows = (dict(zip(self._columns, row, strict=True)) for row in zip(*values, strict=True))
         return [record({**self._same, **row}, wall=self._wall) for row in rows]
 
+    def tuples(self, wanted: npt.NDArray[np.bool_], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yields some columns' values of the wanted rows."""
+        where = np.flatnonzero(wanted)
+        return zip(*(self._some(name, where) for name in names), strict=True)
+
+    def _some(self, name: str, where: npt.NDArray[np.intp]) -> list[Any]:
+        return [self._same[name]] * len(where) if name in self._same else self._columns[name].some(where)
+
     def begin_us(self) -> Ints:
         """Returns where each row begins on the axis, [N]."""
         if self._wall:
@@ -91,6 +100,21 @@ class Block:
         if name in self._same:
             return np.zeros(len(self), np.int8), [self._same[name]]
         return self._columns[name].codes()
+
+    def end_us(self) -> Ints:
+        """Returns where each coverage row ends on the axis, [N]."""
+        if self._wall:
+            long_s = self.numbers("end_s") - self.numbers("start_s")
+            end_us: Ints = self.begin_us() + np.rint(long_s * SECOND_US).astype(np.int64)
+        else:
+            end_us = np.rint(self.numbers("end_s") * SECOND_US).astype(np.int64)
+        return end_us
+
+    def holds(self, name: str, text: str) -> Bools:
+        """Returns in which rows a column of repeating texts is `text`, [N]."""
+        codes, texts = self.codes(name)
+        found: Bools = codes == (texts.index(text) if text in texts else -1)
+        return found
 
     def has_flag(self, flag: str) -> npt.NDArray[np.bool_]:
         """Returns which rows have a flag, [N]."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from operators.errors import UnknownRunError, UnknownSourceError
 from operators.identity import OFFLINE_SESSION, slug
 from query.files import LogFiles
-from query.listing import FolderMemory
+from query.listing import FolderMemory, folder_names
 from query.rows import Lane, instant_us
 from sinks.layout import (
     CompleteRecord,
@@ -27,7 +27,6 @@ from sinks.layout import (
     runs,
     session_names,
     sessions,
-    sources,
 )
 
 _SHOWN = 5  # names that an error message lists
@@ -49,7 +48,8 @@ class Catalog:
 
     def source_ids(self) -> list[str]:
         """Returns the ids of all sources, registered or with rows, sorted."""
-        return sorted({*(s.source_id for s in sources(self.root)), *self._files.source_ids()})
+        registered = (one for one in folder_names(self.root / "sources") if self.source(one) is not None)
+        return sorted({*registered, *self._files.source_ids()})
 
     def resolve(self, name: str) -> str:
         """Returns the id of the source that `name` means: its id, its file's name or path, or the id's start.

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from operators.core import Outcome
 from operators.identity import short_hash
 from query.catalog import Catalog
 from query.counts import OUTCOMES as OUTCOMES
@@ -25,9 +27,25 @@ from query.view import Look, View
 
 DAY_US = 86_400 * SECOND_US
 DIGESTS = 20_000  # days of sources to remember: 400 MB, did each hold 2,000 events
+JOINED = 256  # stretches of sources, each of many days, to remember put together: those that are drawn
 
-_LOOKED = np.array([outcome.looked for outcome in OUTCOMES], np.bool_)
 Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spans:
+    """Disjoint, sorted spans [lo_us, hi_us), [M], and how much of them lies before each, [M + 1]."""
+
+    lo_us: Ints
+    hi_us: Ints
+    before_us: Ints
+
+    def within(self, edges: Ints) -> Ints:
+        """Returns how much of the spans lies between each two of the edges, [len(edges) - 1]."""
+        at = np.searchsorted(self.lo_us, edges, side="right")  # spans that begin at or before the edge
+        last = np.maximum(at - 1, 0)
+        inside = np.clip(edges - self.lo_us[last], 0, self.hi_us[last] - self.lo_us[last])
+        return np.diff(np.where(at > 0, self.before_us[last] + inside, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +60,18 @@ class Digest:
     kinds: tuple[str, ...]
     lo_us: Ints
     hi_us: Ints
-    looked: npt.NDArray[np.bool_]
     outcome: npt.NDArray[np.int8]
+
+    @cached_property
+    def fates(self) -> dict[Outcome, Spans]:
+        """The spans of each outcome that occurs."""
+        found = {}
+        for code in np.unique(self.outcome).tolist():
+            ours = self.outcome == code
+            lo_us, hi_us = self.lo_us[ours], self.hi_us[ours]
+            before_us = np.concatenate(([0], np.cumsum(hi_us - lo_us)))
+            found[OUTCOMES[code]] = Spans(lo_us=lo_us, hi_us=hi_us, before_us=before_us)
+        return found
 
 
 class Digests:
@@ -53,6 +81,7 @@ class Digests:
         self._files = files
         self._catalog = catalog
         self._held: OrderedDict[tuple[Lane, int], tuple[str, Digest]] = files.shared.digests
+        self._whole: OrderedDict[tuple[Lane, range], tuple[list[str], Digest]] = files.shared.joined
         self._making = files.shared.making
         self._store = DigestStore(files.root)
 
@@ -63,10 +92,16 @@ class Digests:
             return _joined([])
         lo_us, hi_us = max(lo_us, span[0]), min(hi_us, span[1] + 1)
         days = range(lo_us // DAY_US, -(-hi_us // DAY_US))
-        counts = self._catalog.what_counts(lane)
-        folders = self._files.folders(lane.source_id, wall=lane.wall)
+        counts = short_hash(repr(self._catalog.what_counts(lane)))
+        stamps = _stamps(self._files.folders(lane.source_id, wall=lane.wall), days, counts)
         with self._making:  # one thread makes a digest, those that want it, too, wait for it
-            return _joined(self._days(lane, {day: _stamp(folders, day, counts) for day in days}))
+            held = self._whole.pop((lane, days), None)
+            if held is None or held[0] != list(stamps.values()):
+                held = list(stamps.values()), _joined(self._days(lane, stamps))
+            self._whole[lane, days] = held
+            while len(self._whole) > JOINED:
+                self._whole.popitem(last=False)
+            return held[1]
 
     def _days(self, lane: Lane, stamps: dict[int, str]) -> list[Digest]:
         missing = [day for day, stamp in stamps.items() if self._held.get((lane, day), ("",))[0] != stamp]
@@ -106,19 +141,21 @@ class Digests:
             kinds=kinds,
             lo_us=np.maximum(lo, lo_us),
             hi_us=np.minimum(hi, hi_us),
-            looked=_LOOKED[fates],
             outcome=fates,
         )
 
 
-def _stamp(folders: Sequence[Folder], day: int, counts: object) -> str:
-    """Returns what changes when a day's digest does: its files, those beside them, and what counts."""
-    near = [
-        folder.names
-        for folder in folders
-        if folder.lo_us < (day + 2) * DAY_US and folder.hi_us > (day - 1) * DAY_US
-    ]
-    return short_hash(repr(near), repr(counts))
+def _stamps(folders: Sequence[Folder], days: range, counts: str) -> dict[int, str]:
+    """Returns by day what changes when its digest does: its files, those beside them, and what counts."""
+    stamps = dict.fromkeys(days, counts)
+    for folder in folders:
+        if not folder.stamp:
+            folder.stamp = short_hash(repr(folder.names))
+        # the days that begin less than two before its rows, and end less than one after them
+        first, last = folder.lo_us // DAY_US - 1, -(-folder.hi_us // DAY_US)
+        for day in range(max(first, days.start), min(last + 1, days.stop)):
+            stamps[day] += folder.stamp
+    return stamps
 
 
 def _packed(stamp: str, digest: Digest) -> StoredDay:
@@ -128,10 +165,12 @@ def _packed(stamp: str, digest: Digest) -> StoredDay:
 
 def _unpacked(day: StoredDay) -> Digest:
     arrays: dict[str, Any] = dict(day.arrays)
-    return Digest(kinds=day.kinds, looked=_LOOKED[arrays["outcome"]], **arrays)
+    return Digest(kinds=day.kinds, **arrays)
 
 
 def _joined(digests: Sequence[Digest]) -> Digest:
+    if len(digests) == 1:
+        return digests[0]
     kinds = sorted({kind for one in digests for kind in one.kinds})
     number = {kind: i for i, kind in enumerate(kinds)}
     coded = [
@@ -149,6 +188,5 @@ def _joined(digests: Sequence[Digest]) -> Digest:
         kinds=tuple(kinds),
         lo_us=put("lo_us", np.int64),  # type: ignore[arg-type]
         hi_us=put("hi_us", np.int64),  # type: ignore[arg-type]
-        looked=put("looked", np.bool_),  # type: ignore[arg-type]
         outcome=put("outcome", np.int8),  # type: ignore[arg-type]
     )

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
 
-from operators.errors import TimeFormatError
 from operators.stitch import LoggedEvent
-from query.catalog import Catalog
-from query.files import LogFiles
-from query.moment import find_moment
 from query.rows import SECOND_US, Lane, place
 from query.view import View
 
@@ -39,38 +34,9 @@ class Range:
         )
 
 
-def find_ranges(
-    catalog: Catalog,
-    files: LogFiles,
-    source_id: str,
-    *,
-    start: str | None = None,
-    end: str | None = None,
-    tz: tzinfo | None = None,
-    now: datetime | None = None,
-) -> list[Range]:
-    """Returns the ranges of a source that [start, end) means; without either, everything that it has.
-
-    Offsets mean the newest session, as in every question; clock times whatever has a clock.
-    Raises TimeFormatError for a time that cannot be read, or for an end at or before the start.
-    """
-    if start is None and end is None:
-        return [Range(lane=lane) for lane in catalog.lanes(source_id)]
-    lo, hi = (
-        None if text is None else find_moment(catalog, files, source_id, text, tz=tz, now=now)
-        for text in (start, end)
-    )
-    lanes = {moment.lane for moment in (lo, hi) if moment is not None}
-    if len(lanes) > 1:
-        raise TimeFormatError(f"from {start} to {end} mixes an offset and a clock time: use two of a kind")
-    if lo is not None and hi is not None and hi.us <= lo.us:
-        raise TimeFormatError(f"from {start} to {end} is no range: the end is not after the start")
-    return [Range(lane=lanes.pop(), lo_us=lo.us if lo else None, hi_us=hi.us if hi else None)]
-
-
 def joined_events(view: View, wanted: Range) -> Iterator[LoggedEvent]:
     """Yields the joined events that overlap the range, by start; a moment at its very start is in it."""
-    lo_us, hi_us = wanted.bounds(view.span())
+    lo_us, hi_us = _bounds(view, wanted)
     wall = view.lane.wall
     at_us = lo_us
     while at_us < hi_us:
@@ -80,17 +46,26 @@ def joined_events(view: View, wanted: Range) -> Iterator[LoggedEvent]:
             begun_before = at_us == lo_us and begin_us < lo_us < end_us
             if begun_before or at_us <= begin_us < min(joined.hi_us, hi_us):
                 yield event
-        at_us = joined.hi_us
+        at_us = view.later(joined.hi_us, 0)
 
 
 def parts(view: View, wanted: Range) -> Iterator[LoggedEvent]:
     """Yields the parts that overlap the range as they were logged, by start; superseded ones are left out."""
-    lo_us, hi_us = wanted.bounds(view.span())
+    lo_us, hi_us = _bounds(view, wanted)
     wall = view.lane.wall
-    for at_us in range(lo_us, hi_us, CHUNK_US):
+    at_us = lo_us
+    while at_us < hi_us:
         until_us = min(at_us + CHUNK_US, hi_us)
         placed = [(*place(p, wall=wall), p.event_id, p) for p in view.window(at_us - 1, until_us).parts]
         for begin_us, end_us, _, part in sorted(placed, key=lambda one: one[:3]):
             begun_before = at_us == lo_us and begin_us < lo_us < end_us
             if begun_before or at_us <= begin_us < until_us:
                 yield part
+        at_us = view.later(until_us, 0)
+
+
+def _bounds(view: View, wanted: Range) -> tuple[int, int]:
+    """Returns the range, closed and ending with the lane's rows: the year 9999 is asked for in one step."""
+    span = view.span()
+    lo_us, hi_us = wanted.bounds(span)
+    return lo_us, min(hi_us, lo_us if span is None else span[1] + 1)

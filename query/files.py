@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from operators.errors import LogError
-from query.block import Block, Row
-from query.listing import MS_US, Folder, FolderMemory, Looked, list_folder, visible
-from query.rows import SECOND_US, CoverageRow, Lane
+from query.block import Block, Bools, Row
+from query.listing import MS_US, Folder, FolderMemory, Looked, folder_names, list_folder, visible
+from query.rows import SECOND_US, Lane
 from query.shared import shared
 from sinks.layout import day_folders
 from sinks.schema import MEDIA_DAY
@@ -56,11 +56,16 @@ class LogFiles:
 
     def source_ids(self) -> list[str]:
         """Returns the ids of all sources that have rows, sorted."""
-        return sorted(p.name.removeprefix("source=") for p in (self.root / "events").glob("source=*"))
+        named = folder_names(self.root / "events")
+        return sorted(name.removeprefix("source=") for name in named if name.startswith("source="))
 
     def axes(self, source_id: str) -> set[bool]:
         """Returns which axes the source has rows on: True the wall clock, False media time."""
-        return {wall for wall in (False, True) if self.span(source_id, wall=wall) is not None}
+        return {wall for wall in (False, True) if self.has_axis(source_id, wall=wall)}
+
+    def has_axis(self, source_id: str, *, wall: bool) -> bool:
+        """Whether the source has rows on an axis."""
+        return any(self._folder(day).files for day in self._days_of(source_id, wall=wall))
 
     def folders(self, source_id: str, *, wall: bool) -> list[Folder]:
         """Returns the source's folders that hold files of one axis, sorted by day."""
@@ -100,9 +105,15 @@ class LogFiles:
     def session_span(self, lane: Lane) -> tuple[int, int] | None:
         """Returns where the rows of the lane's session begin and end; None without either."""
         span = self.span(lane.source_id, wall=lane.wall)
-        rows = self.read(lane, span[0], span[1] + 1) if span is not None and lane.session else []
-        coverage = [row for row in rows if isinstance(row, CoverageRow)]
-        return (min(r.lo_us for r in coverage), max(r.hi_us for r in coverage)) if coverage else None
+        if span is None or lane.session is None:
+            return None
+        los, his = [], []
+        for block in self.retry(lambda: self._near(lane, span[0], span[1] + 1)):
+            ours = block.holds("record", "coverage") & block.holds("session", lane.session)
+            if ours.any():
+                los.append(int(block.begin_us()[ours].min()))
+                his.append(int(block.end_us()[ours].max()))
+        return (min(los), max(his)) if los else None
 
     def before(self, lane: Lane, us: int) -> int:
         """Returns the end of the last file that begins before `us`, at most `us`; else `us` itself."""
@@ -155,6 +166,17 @@ class LogFiles:
         """Returns the blocks of every file that can touch [lo_us, hi_us]; FileNotFoundError: `retry`."""
         return self._near(lane, lo_us, hi_us)
 
+    def pick(self, folder: Folder, lo_us: int, hi_us: int, *, wall: bool) -> list[tuple[Block, Bools]]:
+        """Returns which rows of one folder are of clips that overlap [lo_us, hi_us), with every attempt.
+
+        Others may come along. Attempts of a clip start together. Raises FileNotFoundError: `retry`.
+        """
+        blocks = self._in_folder(folder, lo_us, hi_us, wall=wall)
+        first_us = _first(blocks, lo_us, hi_us)
+        if first_us < lo_us:
+            blocks = self._in_folder(folder, first_us, hi_us, wall=wall)
+        return [(block, block.overlapping(first_us, hi_us)) for block in blocks]
+
     def retry(self, read: Callable[[], T]) -> T:
         """Returns `read()`; again when it raises FileNotFoundError, for a file that was merged away."""
         for _ in range(TRIES):
@@ -165,14 +187,17 @@ class LogFiles:
         raise LogError(f"cannot read {self.root}: its files vanish while they are read; ask again")
 
     def _near(self, lane: Lane, lo_us: int, hi_us: int) -> list[Block]:
+        near = self.near(lane.source_id, lo_us, hi_us, wall=lane.wall)
+        return [block for one in near for block in self._in_folder(one, lo_us, hi_us, wall=lane.wall)]
+
+    def _in_folder(self, folder: Folder, lo_us: int, hi_us: int, *, wall: bool) -> list[Block]:
         found: list[Block] = []
-        for folder in self.near(lane.source_id, lo_us, hi_us, wall=lane.wall):
-            for name in visible(folder, lo_us, hi_us):
-                stripes = folder.stripes.get(name)
-                if stripes is None:
-                    stripes = self._blocks.stripes(f"{folder.path}/{name}", wall=lane.wall)
-                    folder.stripes[name] = stripes
-                found.extend(self._blocks.near(stripes, lo_us, hi_us))
+        for name in visible(folder, lo_us, hi_us):
+            stripes = folder.stripes.get(name)
+            if stripes is None:
+                stripes = self._blocks.stripes(f"{folder.path}/{name}", wall=wall)
+                folder.stripes[name] = stripes
+            found.extend(self._blocks.near(stripes, lo_us, hi_us))
         return found
 
     def _days_of(self, source_id: str, *, wall: bool) -> list[Day]:

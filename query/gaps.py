@@ -68,7 +68,7 @@ def gaps(
             before = ledger.last_before(start_us) or view.row_before(start_us)
             after = ledger.first_after(end_us) or view.row_after(end_us)
             why = explain(catalog, lane, start_us, before, after, run=run, now=now)
-            yield _hole_gap(lane, why, start_us, end_us)
+            yield hole_gap(lane, why, start_us, end_us)
         elif (row := spans[0].row) is not None and not spans[0].looked:
             yield _row_gap(lane, row, start_us, end_us, sessions={s.row.session for s in spans if s.row})
 
@@ -98,7 +98,7 @@ def gap_at(view: View, window: Window, us: int, seen: CoverageRow | Absence) -> 
     if isinstance(seen, CoverageRow):
         inside = window.ledger.cut(lo_us, hi_us)
         return _row_gap(lane, seen, lo_us, hi_us, sessions={s.row.session for s in inside if s.row})
-    return _hole_gap(lane, seen, None if open_lo else lo_us, None if open_hi else hi_us)
+    return hole_gap(lane, seen, None if open_lo else lo_us, None if open_hi else hi_us)
 
 
 def _around(window: Window, us: int) -> tuple[int, int, bool, bool]:
@@ -131,7 +131,8 @@ def _row_gap(lane: Lane, row: CoverageRow, lo_us: int, hi_us: int, *, sessions: 
     )
 
 
-def _hole_gap(lane: Lane, why: Absence, lo_us: int | None, hi_us: int | None) -> Gap:
+def hole_gap(lane: Lane, why: Absence, lo_us: int | None, hi_us: int | None) -> Gap:
+    """Makes a gap of a stretch without a row; a side that is None is open."""
     start_us, end_us = (None if us is None else us / SECOND_US for us in (lo_us, hi_us))
     return Gap(
         session=lane.session,

@@ -7,33 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from operators.core import Outcome
+from query.clips import MEETING_US, IslandRow, condensed
 from query.events import Range
 from query.files import LogFiles
 from query.listing import Folder, visible
 from query.rows import CoverageRow, Lane
 
-_EVER_US = 10**18
-MEETING_US = 1000  # clips meet when one ends where the next starts, to the millisecond
-
 # {lo} is the axis: both values are written here, nothing of a user enters the text.
-_AXES = {True: "epoch_us(start_time)", False: "round(start_s * 1e6)::BIGINT"}
+_AXES = {True: "epoch_us(start_time)", False: "TRY_CAST(round(start_s * 1e6) AS BIGINT)"}
 _ISLANDS = """
 WITH logged AS (
     SELECT day, record, session, run_id, clip_id, attempt, start_s, end_s, outcome, committed_us,
            coalesce(reason_code, '') AS reason_code, coalesce(reason, '') AS reason,
-           {lo} AS lo_us, {lo} + round((end_s - start_s) * 1e6)::BIGINT AS hi_us
+           {lo} AS lo_us, {lo} + TRY_CAST(round((end_s - start_s) * 1e6) AS BIGINT) AS hi_us
     FROM read_parquet(?, hive_partitioning = true, hive_types_autocast = false)
 ), counting AS (
     SELECT * FROM logged QUALIFY attempt = max(attempt) OVER (PARTITION BY run_id, clip_id)
 ), clips AS (
     SELECT *, outcome IN ('ok', 'quiet', 'truncated') AS looked,
            CASE WHEN looked THEN 'ok' ELSE outcome || '/' || reason_code END AS fate
-    FROM counting WHERE record = 'coverage' AND hi_us > ?::BIGINT AND lo_us < ?::BIGINT
+    FROM counting WHERE record = 'coverage' AND hi_us IS NOT NULL
 ), edges AS (
     SELECT *, coalesce(abs(lo_us - lag(hi_us) OVER line) > {meeting}, true)
               OR fate <> lag(fate) OVER line AS first
@@ -75,7 +72,8 @@ class Tables:
         """Returns the islands that touch a range, of every run, superseded attempts left out.
 
         Attempts of a clip lie in one folder, so folders are condensed one by one, and those that lie in the
-        range remembered. Raises FileNotFoundError when a file was merged away meanwhile: `LogFiles.retry`.
+        range remembered; of those that it cuts, the decoded rows are gone through. Raises FileNotFoundError
+        when a file was merged away meanwhile: `LogFiles.retry`.
         """
         span = files.span(lane.source_id, wall=lane.wall)
         if span is None:
@@ -83,36 +81,38 @@ class Tables:
         lo_us = span[0] - 1 if wanted.lo_us is None else wanted.lo_us
         hi_us = span[1] + 1 if wanted.hi_us is None else wanted.hi_us
         near = files.near(lane.source_id, lo_us, hi_us, wall=lane.wall)
-        inside = [folder for folder in near if lo_us <= folder.lo_us and folder.hi_us <= hi_us]
-        cut = [folder for folder in near if folder not in inside]
-        missing = [folder for folder in inside if folder.islands is None]
-        by_day = self._condense(missing, lane, -_EVER_US, _EVER_US)
+        rows: list[IslandRow] = []
+        missing: list[Folder] = []
+        for folder in near:
+            if not (lo_us <= folder.lo_us and folder.hi_us <= hi_us):
+                picked = files.pick(folder, lo_us, hi_us, wall=lane.wall)
+                rows += condensed(picked, lo_us, hi_us)
+            elif folder.islands is None:
+                missing.append(folder)
+            else:
+                rows += folder.islands
+        by_day = self._condense(missing, wall=lane.wall)
         for folder in missing:
             folder.islands = by_day.get(folder.path.name.partition("=")[2], [])
-        rows = [row for folder in inside for row in folder.islands]
-        rows += [row for many in self._condense(cut, lane, lo_us, hi_us).values() for row in many]
+            rows += folder.islands
         return _merged([_island(row) for row in rows if lane.session in (None, row[0])])
 
-    def _condense(
-        self, folders: list[Folder], lane: Lane, lo_us: int, hi_us: int
-    ) -> dict[str, list[tuple[Any, ...]]]:
-        """Returns the islands of folders by day, of the clips that touch (lo_us, hi_us)."""
+    def _condense(self, folders: list[Folder], *, wall: bool) -> dict[str, list[IslandRow]]:
+        """Returns the islands of whole folders by day."""
         paths = [
-            folder.path / name
-            for folder in folders
-            for name in visible(folder, max(lo_us, folder.lo_us), min(hi_us, folder.hi_us))
+            folder.path / name for folder in folders for name in visible(folder, folder.lo_us, folder.hi_us)
         ]
-        query = _ISLANDS.format(lo=_AXES[lane.wall], meeting=MEETING_US)
-        by_day: dict[str, list[tuple[Any, ...]]] = {}
-        for row in self._fetch(query, paths, lo_us, hi_us) if paths else []:
+        query = _ISLANDS.format(lo=_AXES[wall], meeting=MEETING_US)
+        by_day: dict[str, list[IslandRow]] = {}
+        for row in self._fetch(query, paths) if paths else []:
             by_day.setdefault(row[-1], []).append(row[:-1])
         return by_day
 
-    def _fetch(self, query: str, paths: list[Path], lo_us: int, hi_us: int) -> list[tuple[Any, ...]]:
+    def _fetch(self, query: str, paths: list[Path]) -> list[IslandRow]:
         if self._connection is None:
             self._connection = duckdb.connect()
         try:
-            return self._connection.execute(query, [[str(p) for p in paths], lo_us, hi_us]).fetchall()
+            return self._connection.execute(query, [[str(p) for p in paths]]).fetchall()
         except duckdb.IOException:
             for path in paths:
                 path.stat()  # raises FileNotFoundError for the one that is gone
@@ -152,7 +152,7 @@ def _goes_on(before: CoverageRow, after: CoverageRow) -> bool:
     return abs(after.lo_us - before.hi_us) <= MEETING_US and fates[0] == fates[1]
 
 
-def _island(row: tuple[Any, ...]) -> Island:
+def _island(row: IslandRow) -> Island:
     session, run_id, lo_us, hi_us, start_s, end_s, outcome, code, reason, committed_us = row[:10]
     *looked, total, event_parts = row[10:]
     clips = {kind.value: count for kind, count in zip(_LOOKED, looked, strict=True) if count}

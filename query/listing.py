@@ -28,12 +28,16 @@ class Looked:
 
     def mtime_ns(self, folder: str) -> int | None:
         """Returns the folder's mtime; None when it is not there."""
-        if folder not in self._mtimes:
-            try:
-                self._mtimes[folder] = os.stat(folder).st_mtime_ns
-            except FileNotFoundError:
-                self._mtimes[folder] = None
-        return self._mtimes[folder]
+        try:
+            return self._mtimes[folder]
+        except KeyError:
+            pass
+        try:
+            found: int | None = os.stat(folder).st_mtime_ns
+        except FileNotFoundError:
+            found = None
+        self._mtimes[folder] = found
+        return found
 
     def forget(self) -> None:
         """Forgets everything: another question begins."""
@@ -66,7 +70,7 @@ class Folder:
     """One day's files by name, those that a merged file replaces included; rows lie in [lo_us, hi_us].
 
     `stripes` remembers what was opened of them, `indexed` which state of the text index knew all of them,
-    `islands` what `query.islands` made of them.
+    `islands` what `query.islands` made of them, `stamp` the hash of their names.
     """
 
     path: Path
@@ -77,6 +81,7 @@ class Folder:
     stripes: dict[str, Stripes] = field(default_factory=dict, compare=False)
     indexed: object = field(default=None, compare=False)
     islands: Any = field(default=None, compare=False)
+    stamp: str = field(default="", compare=False)
 
 
 def list_folder(path: Path) -> Folder:
@@ -99,6 +104,14 @@ def list_folder(path: Path) -> Folder:
         lo_us=min((f.start_ms for f in files), default=0) * MS_US,
         hi_us=max((f.end_ms for f in files), default=0) * MS_US,
     )
+
+
+def folder_names(path: Path) -> list[str]:
+    """Returns the names of what is in a folder, in no order; none when it is not there, or not to be seen."""
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
 
 
 def _names(path: Path) -> set[LogFile]:

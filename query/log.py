@@ -8,26 +8,26 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from operators.errors import InputError, LogError, TimeFormatError
+from operators.errors import InputError, LogError
 from operators.stitch import LoggedEvent
 from query.around import AroundAnswer, answer_around
 from query.at import AtAnswer, answer_at
 from query.by_id import find_event
 from query.catalog import Catalog
 from query.digest import Digests
-from query.events import Range, find_ranges, joined_events, parts
+from query.events import Range, joined_events, parts
 from query.export import MARKDOWN, TIMED, export_events
 from query.export_markdown import export_markdown
 from query.files import LogFiles
 from query.islands import Tables
 from query.mirror import Mirror, is_remote
 from query.pages import BUDGET_S, Page, Position, cut_page, find_page
-from query.readings import reading
+from query.ranges import find_ranges
+from query.readings import readings
 from query.report import CoverageReport, SourceSummary, coverage_report
 from query.rows import instant_us, place
 from query.search import SCAN_ROWS, Search
 from query.timeline import Timeline, axis_seconds, make_timeline
-from query.times import parse_time
 from query.view import Look, View
 from query.where import Where, conditions, holds_all
 from query.words import event_text, holds, query_words
@@ -224,10 +224,7 @@ class EventLog:
     ) -> dict[str, dict[str, Any] | None]:
         """Returns how `start` and `end` are read, each None where it is. Raises TimeFormatError."""
         ours = self.source_ids() if source is None else [self.resolve(source)]
-        return {
-            name: None if text is None else reading(self._catalog, self._files, ours, text, tz=tz, now=now)
-            for name, text in (("start", start), ("end", end))
-        }
+        return readings(self._catalog, self._files, ours, start=start, end=end, tz=tz, now=now)
 
     def search(
         self,
@@ -436,17 +433,16 @@ class EventLog:
     ) -> dict[str, list[Range]]:
         """Returns the ranges that a question means by source; of all sources, those with such a time."""
         self._files.refresh()
-        found: dict[str, list[Range]] = {}
-        for source_id in [self.resolve(source)] if source is not None else self.source_ids():
-            try:
-                found[source_id] = find_ranges(
-                    self._catalog, self._files, source_id, start=start, end=end, tz=tz, now=now
-                )
-            except TimeFormatError:
-                if source is not None:
-                    raise
-                parse_time(start or end or "", live=True, tz=tz, now=now)
-        return found
+        return find_ranges(
+            self._catalog,
+            self._files,
+            self.source_ids() if source is None else [self.resolve(source)],
+            start=start,
+            end=end,
+            everywhere=source is None,
+            tz=tz,
+            now=now,
+        )
 
     def _look(self, run: str | None, raw: bool, fold: bool) -> Look:
         return Look(run=self._run(run), raw=raw, fold=fold)

@@ -18,7 +18,8 @@ from query.files import LogFiles
 from query.rows import SECOND_US, place
 from query.view import Look, View
 
-FIRST_STEP_US = 600 * SECOND_US
+FIRST_STEP_US = 60 * SECOND_US
+WIDER = 4  # how much longer each step is than the one before
 BUDGET_S = 2.0  # a page is short rather than late: what is rare is looked for page by page
 CLOCKED = ""  # the group of all that has a clock time; it sorts before every file
 _EVER_US = 10**18
@@ -141,42 +142,31 @@ class _Stretch:
         """Yields the events of each step from `at_us` on, and how far it went.
 
         Together they hold every event of the ranges that begins at `at_us` or follows it in the order. What
-        began before the ranges and reaches into them comes first, or, `descending`, last.
+        began before the ranges and reaches into them is in the step at their beginning.
         """
         step_us = FIRST_STEP_US
         if descending:
             hi_us = self._hi_us if at_us is None else min(self._hi_us, at_us + 1)
-            while hi_us > self._lo_us:
-                lo_us = max(hi_us - step_us, self._lo_us)
+            while (lo_us := hi_us - step_us) > self._lo_us:
                 yield self._begun(lo_us, hi_us), lo_us
-                hi_us, step_us = self._skip_back(lo_us), min(step_us * 2, CHUNK_US)
+                hi_us, step_us = self._skip_back(lo_us), min(step_us * WIDER, CHUNK_US)
             if at_us != -_EVER_US:
-                yield self._begun_before(), -_EVER_US
+                yield self._begun(-_EVER_US, max(hi_us, self._lo_us)), -_EVER_US
             return
-        if at_us is None or at_us < self._lo_us:
-            yield self._begun_before(), self._lo_us
-        lo_us = self._lo_us if at_us is None else max(self._lo_us, at_us)
+        lo_us = -_EVER_US if at_us is None or at_us < self._lo_us else at_us
         while lo_us < self._hi_us:
-            hi_us = min(lo_us + step_us, self._hi_us)
-            yield self._begun(lo_us, hi_us), hi_us
-            lo_us, step_us = self._skip(hi_us), min(step_us * 2, CHUNK_US)
+            hi_us = min(max(lo_us, self._lo_us) + step_us, self._hi_us)
+            yield self._begun(lo_us, hi_us), max(hi_us, self._lo_us)
+            lo_us, step_us = self._skip(hi_us), min(step_us * WIDER, CHUNK_US)
 
     def _begun(self, lo_us: int, hi_us: int) -> list[LoggedEvent]:
-        """Returns the events that begin in [lo_us, hi_us) and overlap their range."""
+        """Returns the events that begin in [lo_us, hi_us) and overlap their range, which may begin later."""
         found: list[LoggedEvent] = []
         for view, one, first_us, last_us in self._lanes:
             if first_us >= hi_us and one.lo_us is not None:  # what begins here may reach into its range
                 found += _joined(view, one, first_us, first_us + 1, lambda us: lo_us <= us < hi_us)
-            elif first_us < hi_us and last_us > lo_us:
-                found += _joined(view, one, lo_us, hi_us, lambda us: lo_us <= us < hi_us)
-        return found
-
-    def _begun_before(self) -> list[LoggedEvent]:
-        """Returns the events that begin before all ranges and overlap theirs."""
-        found: list[LoggedEvent] = []
-        for view, one, first_us, _ in self._lanes:
-            if one.lo_us is not None:
-                found += _joined(view, one, first_us, first_us + 1, lambda us: us < self._lo_us)
+            elif first_us < hi_us and last_us > (near_us := max(lo_us, self._lo_us)):
+                found += _joined(view, one, near_us, hi_us, lambda us: lo_us <= us < hi_us)
         return found
 
     def _skip(self, us: int) -> int:

@@ -6,40 +6,46 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
-from operators.errors import TimeFormatError
 from query.catalog import Catalog
 from query.files import LogFiles
-from query.moment import find_moment
-from query.times import parse_time, utc_text
+from query.moment import moment_of
+from query.ranges import read_range
+from query.times import utc_text
+
+_NAMES = ("start", "end")
 
 
-def reading(
+def readings(
     catalog: Catalog,
     files: LogFiles,
     source_ids: Sequence[str],
-    text: str,
     *,
+    start: str | None = None,
+    end: str | None = None,
     tz: tzinfo | None = None,
     now: datetime | None = None,
-) -> dict[str, Any]:
-    """Returns `asked`, `interpretation`, `media_s` and `utc` of a time, the shape of `time` in `at --json`.
+) -> dict[str, dict[str, Any] | None]:
+    """Returns `asked`, `interpretation`, `media_s` and `utc` of start and end, as `time` in `at --json`.
 
-    Of several sources, in which a bare 00:45 means different things, it says both, and `media_s` and `utc`
-    are None where they differ. Raises TimeFormatError for what cannot be read.
+    Each is None where it is not given. Of several sources, in which a bare 00:45 means different things, it
+    says both, and `media_s` and `utc` are None where they differ. Raises TimeFormatError for what cannot be
+    read, and for what is no range.
     """
     if len(source_ids) == 1:
-        moment = find_moment(catalog, files, source_ids[0], text, tz=tz, now=now)
-        return _json(moment.asked, [moment.interpretation], {(moment.media_s, moment.utc)})
+        pair = read_range(start, end, live=catalog.is_live(source_ids[0]), tz=tz, now=now)
+        placed = (None if one is None else moment_of(catalog, files, source_ids[0], one) for one in pair)
+        return {
+            name: None if one is None else _json(one.asked, [one.interpretation], {(one.media_s, one.utc)})
+            for name, one in zip(_NAMES, placed, strict=True)
+        }
     kinds = {catalog.is_live(one) for one in source_ids} or {False}
-    read = []
-    for live in sorted(kinds):
-        try:
-            read.append(parse_time(text, live=live, tz=tz, now=now))
-        except TimeFormatError:
-            if len(kinds) == 1 or (live and not read):
-                raise
-    said = list(dict.fromkeys(one.interpretation for one in read))
-    return _json(read[0].asked, said, {(one.media_s, one.utc) for one in read})
+    read = [read_range(start, end, live=live, tz=tz, now=now) for live in sorted(kinds)]
+    told: dict[str, dict[str, Any] | None] = {}
+    for name, column in zip(_NAMES, zip(*read, strict=True), strict=True):
+        times = [one for one in column if one is not None]
+        texts = list(dict.fromkeys(one.interpretation for one in times))
+        told[name] = _json(times[0].asked, texts, {(t.media_s, t.utc) for t in times}) if times else None
+    return told
 
 
 def _json(

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from operators.identity import OFFLINE_SESSION
-from query.absence import explain
+from query.absence import Absence, explain
 from query.catalog import Catalog
 from query.coverage import Ledger
 from query.events import Range
 from query.files import LogFiles
-from query.gaps import Gap, gaps
+from query.gaps import Gap, gaps, hole_gap
 from query.islands import Island, Tables
 from query.rows import CoverageRow, Lane, instant
 from query.times import utc_text
@@ -103,7 +103,10 @@ def coverage_report(
     run: str | None = None,
     now: datetime | None = None,
 ) -> CoverageReport:
-    """Reports on ranges of one source. The share is of the ranges' length, open ends closed at the rows'."""
+    """Reports on ranges of sources. The share is of the ranges' length, open ends closed at the rows'.
+
+    A range without a row counts where somebody should have looked, and not where the source has no such time.
+    """
     looked_us = length_us = 0
     sessions: list[SessionReport] = []
     found: list[Gap] = []
@@ -116,6 +119,10 @@ def coverage_report(
         counted = [island for island in islands if view.admits(island.row)]
         rows = [island.row for island in counted]
         if not rows:
+            hole = _nobody(catalog, view, one, run=run, now=now)
+            found += [hole] if hole is not None else []
+            if hole is not None and one.lo_us is not None and one.hi_us is not None:
+                length_us += (one.hi_us - one.lo_us) * (hole.outcome != "outside")
             continue
         ledger = Ledger(rows, catalog.ranks(one.lane, {row.run_id for row in rows}))
         first_us = min(row.lo_us for row in rows) if one.lo_us is None else one.lo_us
@@ -132,6 +139,19 @@ def coverage_report(
         gaps=tuple(found),
         runs=tuple(sorted(runs)),
     )
+
+
+def _nobody(catalog: Catalog, view: View, one: Range, *, run: str | None, now: datetime | None) -> Gap | None:
+    """Returns the gap that a range without a row is, with the reason that a second of it has in `at`.
+
+    It is outside of the source when its ends are. None for a lane without a row that is asked for whole.
+    """
+    why: Absence | None = None
+    for us in (one.lo_us, None if one.hi_us is None else one.hi_us - 1):
+        if us is not None and (why is None or why.outcome == "outside"):
+            before, after = view.row_before(us), view.row_after(us)
+            why = explain(catalog, view.lane, us, before, after, run=run, now=now)
+    return None if why is None else hole_gap(view.lane, why, one.lo_us, one.hi_us)
 
 
 def _sessions(catalog: Catalog, view: View, ledger: Ledger, islands: list[Island]) -> Iterator[SessionReport]:

@@ -99,7 +99,8 @@ class Search:
         found: dict[str, LoggedEvent] = {}
         for hit in self._scan(tail, words):
             found.update((event.event_id, event) for event in resolver.events_at(hit))
-        for hit in index.hits(short, list(ranges), _bounds(ranges)):
+        every = ranges.keys() >= set(self._files.source_ids())
+        for hit in index.hits(short, None if every else list(ranges), _bounds(ranges)):
             found.update((event.event_id, event) for event in resolver.events_at(hit))
             if len(found) > limit + _MORE:
                 break
@@ -191,7 +192,7 @@ class _Resolver:
 
     def events_at(self, hit: Hit) -> Iterator[LoggedEvent]:
         """Yields the wanted events at a hit and near it; nothing where all that was seen already."""
-        for one in self._ranges[hit.source_id]:
+        for one in self._ranges.get(hit.source_id, ()):
             lane = one.lane
             if lane.wall != hit.wall or lane.session not in (None, hit.session):
                 continue

@@ -22,6 +22,7 @@ class Shared:
         self.lock = threading.Lock()
         self.blocks = Blocks()
         self.digests: OrderedDict[Any, Any] = OrderedDict()  # of `query.digest`, under `making`
+        self.joined: OrderedDict[Any, Any] = OrderedDict()  # of `query.digest`, under `making`
         self.making = threading.Lock()
         self.upkeep: Any = None  # `query.upkeep` makes it
         self._memories: dict[str, FolderMemory[Any]] = {}

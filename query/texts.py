@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from operators.errors import LogError
-from query.rows import to_us
+from query.rows import sound_attributes, to_us
 from query.words import searchable
 
 _COLUMNS = [
@@ -73,5 +73,7 @@ def _text(row: dict[str, Any], *, wall: bool) -> PartText:
         begin_us=begin_us,
         end_us=begin_us + to_us(row["end_s"] - row["start_s"]) if wall else to_us(row["end_s"]),
         open=row["open_start"] or row["open_end"],
-        text=searchable(row["description"] or "", row["visible_text"] or "", row["attributes"] or "{}"),
+        text=searchable(
+            row["description"] or "", row["visible_text"] or "", sound_attributes(row["attributes"])
+        ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from operators.core import Outcome
 from operators.errors import ConfigError, TimeFormatError
 from query.catalog import Catalog
-from query.digest import OUTCOMES, Digest, Digests
+from query.digest import Digests, Ints
 from query.files import LogFiles
 from query.rows import SECOND_US, Lane, instant_us
 from query.times import parse_time
@@ -183,6 +183,7 @@ def _lane(catalog: Catalog, digests: Digests, strip: _Strip, edges_us: npt.NDArr
     inside = slice(*np.searchsorted(digest.begin_us, (edges[0], edges[-1])).tolist())
     counts = np.diff(np.searchsorted(digest.begin_us, edges))
     kinds = np.bincount(digest.kind[inside], minlength=len(digest.kinds)).tolist()
+    fates = {outcome: spans.within(edges) for outcome, spans in digest.fates.items()}
     return TimelineLane(
         source_id=strip.lane.source_id,
         session=strip.session,
@@ -190,39 +191,27 @@ def _lane(catalog: Catalog, digests: Digests, strip: _Strip, edges_us: npt.NDArr
         start_s=strip.lo_us / SECOND_US,
         end_s=strip.hi_us / SECOND_US,
         events=tuple(counts.tolist()),
-        looked=tuple(_looked(digest, edges)),
+        looked=tuple(_looked(fates, np.diff(edges))),
         kinds={kind: n for kind, n in sorted(zip(digest.kinds, kinds, strict=True)) if n},
-        outcomes=dict(_outcomes(digest, edges)),
+        outcomes=dict(_outcomes(fates, np.diff(edges))),
     )
 
 
-def _outcomes(digest: Digest, edges: npt.NDArray[np.int64]) -> Iterator[tuple[str, tuple[float, ...]]]:
-    """Yields each fate but `ok` that occurs between the edges, with its share of each bucket."""
-    wide = np.maximum(np.diff(edges), 1)
-    for code in np.unique(digest.outcome).tolist():
-        ours = digest.outcome == code
-        shares = np.diff(_covered(digest.lo_us[ours], digest.hi_us[ours], edges)) / wide
-        if OUTCOMES[code] is not Outcome.OK and shares.any():
-            yield OUTCOMES[code].value, tuple(np.round(shares, 6).tolist())
+def _outcomes(fates: Mapping[Outcome, Ints], wide: Ints) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Yields each fate but `ok` that occurs in a bucket, with its share of each."""
+    for outcome, spent in fates.items():
+        if outcome is not Outcome.OK and spent.any():
+            shares = spent / np.maximum(wide, 1)
+            yield outcome.value, tuple(np.round(shares, 6).tolist())
 
 
-def _looked(digest: Digest, edges: npt.NDArray[np.int64]) -> Iterator[float | None]:
+def _looked(fates: Mapping[Outcome, Ints], wide: Ints) -> Iterator[float | None]:
     """Yields the share of each bucket that was looked at; None where no row lies."""
-    rows = np.diff(_covered(digest.lo_us, digest.hi_us, edges))
-    seen = np.diff(_covered(digest.lo_us[digest.looked], digest.hi_us[digest.looked], edges))
-    wide = np.diff(edges)
+    none = np.zeros(len(wide), np.int64)
+    rows = sum(fates.values(), start=none)
+    seen = sum((spent for outcome, spent in fates.items() if outcome.looked), start=none)
     for us, there, length in zip(seen.tolist(), rows.tolist(), wide.tolist(), strict=True):
-        yield round(us / length, 6) if there and length else None
-
-
-def _covered(
-    lo_us: npt.NDArray[np.int64], hi_us: npt.NDArray[np.int64], edges: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Returns how much of the disjoint, sorted spans [lo_us, hi_us) lies before each edge."""
-    if not len(lo_us):
-        return np.zeros(len(edges), np.int64)
-    before = np.concatenate(([0], np.cumsum(hi_us - lo_us)))
-    at = np.searchsorted(lo_us, edges, side="right")  # spans that begin at or before the edge
-    last = np.maximum(at - 1, 0)
-    inside = np.clip(edges - lo_us[last], 0, hi_us[last] - lo_us[last])
-    return np.where(at > 0, before[last] + inside, 0)
+        if there and length:
+            yield round(us / length, 6) if 0 < us < length else float(us > 0)
+        else:
+            yield None

@@ -68,6 +68,21 @@ def parse_time(
     )
 
 
+def clock_after(text: str, begin: datetime, *, tz: tzinfo | None = None) -> ParsedTime | None:
+    """Reads a camera's bare clock time as the first such time in `tz` (UTC when None) after `begin` (aware).
+
+    None for any other text: only a clock time leaves its day open. Raises TimeFormatError.
+    """
+    asked = text.strip()
+    match = _CLOCK.fullmatch(unicodedata.normalize("NFKC", asked).strip())
+    if match is None:
+        return None
+    try:
+        return _first_clock(asked, match, tz or UTC, begin)
+    except (ValueError, OverflowError) as error:
+        raise _refusal(asked, str(error)) from error
+
+
 def _refusal(asked: str, why: str) -> TimeFormatError:
     shown = asked if len(asked) <= 60 else asked[:57] + "..."
     return TimeFormatError(f"cannot read the time {shown!r}: {why}; write it like {_FORMS}")
@@ -103,21 +118,38 @@ def _clock_seconds(match: re.Match[str]) -> float:
     return whole + float(match[4] or 0)
 
 
-def _latest_clock(asked: str, match: re.Match[str], tz: tzinfo, now: datetime) -> ParsedTime:
+def _clock(match: re.Match[str]) -> tuple[clock_time, timedelta]:
+    """Returns a clock time in whole seconds, and the fraction; ValueError says why not."""
     hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
     if match[3] is None and match[4]:
         raise ValueError("hours and minutes with a fraction could mean two things")
     if hour > 23 or minute > 59 or second > 59:
         raise ValueError("a clock goes up to 23:59:59")
-    micros = round(float(match[4] or 0) * 1e6)
-    wanted = clock_time(hour, minute, second)
+    return clock_time(hour, minute, second), timedelta(microseconds=round(float(match[4] or 0) * 1e6))
+
+
+def _latest_clock(asked: str, match: re.Match[str], tz: tzinfo, now: datetime) -> ParsedTime:
+    wanted, fraction = _clock(match)
     today = now.astimezone(tz).date()
     instants = (_on(today - timedelta(days=back), wanted, fold, tz) for back in range(4) for fold in (1, 0))
     past = [i for i in instants if i is not None and i <= now]
     if not past:
         raise ValueError(f"no such clock time in the last days of {tz}")
-    utc = max(past) + timedelta(microseconds=micros)
+    utc = max(past) + fraction
     said = f"{asked} read as the latest such clock time: {utc.astimezone(tz).isoformat(sep=' ')}"
+    return ParsedTime(asked=asked, interpretation=said, utc=utc)
+
+
+def _first_clock(asked: str, match: re.Match[str], tz: tzinfo, begin: datetime) -> ParsedTime:
+    wanted, fraction = _clock(match)
+    day = begin.astimezone(tz).date()
+    instants = (_on(day + timedelta(days=plus), wanted, fold, tz) for plus in range(4) for fold in (0, 1))
+    coming = [i + fraction for i in instants if i is not None and i + fraction > begin]
+    if not coming:
+        raise ValueError(f"no such clock time in the next days of {tz}")
+    utc = min(coming)
+    local = utc.astimezone(tz).isoformat(sep=" ")
+    said = f"{asked} read as the first such clock time after the start: {local}"
     return ParsedTime(asked=asked, interpretation=said, utc=utc)
 
 

@@ -9,6 +9,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from query.files import LogFiles
@@ -103,7 +104,8 @@ def _folders(files: LogFiles, source_ids: Iterable[str]) -> Iterator[tuple[Folde
                 yield folder, wall
 
 
-def _commit_starts(known: Iterable[str]) -> list[int]:
+@lru_cache(maxsize=4)  # what an index knows stays the same from one commit of it to the next
+def _commit_starts(known: frozenset[str]) -> list[int]:
     """Returns when the single commits among these files begin, in ms, sorted."""
     parsed = (parse_name(name) for name in known)
     return sorted(file.start_ms for file in parsed if file is not None and file.level == 0)

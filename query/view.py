@@ -18,6 +18,8 @@ from query.files import LogFiles
 from query.rows import SECOND_US, CoverageRow, Lane, clip_place, place
 
 SLACK_US = 2 * SECOND_US  # clips that meet in media time may lie a little apart on a corrected wall clock
+# Read so far beyond a range, what ends with its clip is known to join nothing outside: see `_exact`.
+_BESIDE_US = SLACK_US + 1000
 FIRST_REACH_US = 60 * SECOND_US
 # A clock burnt into a picture is one event that never ends: its far end is not worth reading a month for.
 MAX_REACH_US = 6 * 3600 * SECOND_US
@@ -138,7 +140,7 @@ class View:
         """
         reach_lo_us = reach_hi_us = FIRST_REACH_US
         far_lo_us, far_hi_us = lo_us - MAX_REACH_US, hi_us + MAX_REACH_US
-        load_lo_us, load_hi_us = lo_us - SLACK_US, hi_us + SLACK_US
+        load_lo_us, load_hi_us = lo_us - _BESIDE_US, hi_us + _BESIDE_US
         while True:
             bounds = self.span() or (lo_us, hi_us)
             window = self.window(load_lo_us, load_hi_us)

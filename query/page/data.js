@@ -14,6 +14,7 @@ const AGAIN_MS = 4000;   // what the live tail brought is counted anew at most t
 let tell = () => {};
 let nearRun = null;
 let exactRun = null;
+let asked = null; // the range whose events are being asked for
 let timer = 0;
 
 /** Says whom to tell of problems: a function of a Problem, or of null when all is well again. */
@@ -127,10 +128,13 @@ async function exact(force = false) {
   const held = state.exact;
   if (!force && held?.axis === state.axis && held.start <= start && held.end >= end) return;
   if (countInView(null) > FEW) return;
+  const { axis } = state;
+  // one under way that will do: an aborted question goes on in the service, and would be paid for twice
+  if (!force && asked?.axis === axis && asked.start <= start && asked.end >= end) return;
   exactRun?.abort();
   exactRun = new AbortController();
-  const axis = state.axis;
   const wanted = { start: start - AROUND * (end - start), end: end + AROUND * (end - start) };
+  const ours = (asked = { axis, ...wanted });
   await quietly(async () => {
     const events = [];
     let cursor = null;
@@ -142,6 +146,7 @@ async function exact(force = false) {
     if (axis !== state.axis || cursor) return;
     set({ exact: indexed({ axis, ...wanted, events }) });
   });
+  if (asked === ours) asked = null;
 }
 
 /** Sorts events by their place and groups them by source. */

@@ -14,5 +14,6 @@
   const ask = (axis) => fetch(`/v1/timeline?axis=${axis}&buckets=${buckets}`, {
     headers: token ? { Authorization: `Bearer ${token}` } : {},
   }).catch(() => null);
-  window.sightlogEarly = { wall: ask("wall"), media: ask("media") };
+  const wall = ask("wall"); // what most logs show first; a link may lead to either axis
+  window.sightlogEarly = { wall, media: location.hash ? ask("media") : wall.then(() => ask("media")) };
 })();

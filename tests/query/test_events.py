@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -74,6 +78,84 @@ def test_a_range_is_half_open(
 def test_a_clock_range_over_all_sources_passes_over_those_without_a_clock(root: Path) -> None:
     found = open_log(root).events(start="2026-11-22T00:00:00Z", end="2026-11-22T00:01:00Z")
     assert [e.source_id for e in found] == ["yard"]
+
+
+NIGHT = T0.replace(hour=23)  # of the day on which T0 begins
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("00:50", "00:40"), ("20", "20"), ("2026-11-22T00:01:00Z", "2026-11-22T00:00:00Z")],
+)
+def test_what_is_no_range_is_refused_of_all_sources_as_of_one(root: Path, start: str, end: str) -> None:
+    log = open_log(root)
+    said = f"from {start} to {end} is no range: the end is not after the start"
+    for ask in (log.events, log.coverage, log.page, log.readings):
+        for source in ("gate", None):
+            with pytest.raises(TimeFormatError, match=f"^{re.escape(said)}$"):
+                ask(source, start=start, end=end, now=NIGHT)
+    for source in ("gate", None):
+        with pytest.raises(TimeFormatError, match=f"^{re.escape(said)}$"):
+            log.search("dog", source=source, start=start, end=end, now=NIGHT)
+
+
+def test_a_range_with_one_end_that_a_camera_cannot_read_is_refused_of_all_sources(root: Path) -> None:
+    with pytest.raises(TimeFormatError, match="cannot read the time '90:00': a clock goes up to 23:59:59"):
+        open_log(root).events(start="00:00", end="90:00", now=NIGHT)
+
+
+@pytest.mark.parametrize("source", ["yard", None])
+def test_a_clock_range_that_is_still_going_on_ends_at_the_next_such_time(
+    tmp_path: Path, source: str | None
+) -> None:
+    zero = NIGHT - timedelta(minutes=40)
+    commits = [clip(0, 1200, event(0, 1, "too early"), event(900, 901, "seen"), source_id="yard", zero=zero)]
+    write(tmp_path, commits)
+    register(tmp_path, source_id="yard", kind="live", zero=zero)
+    log = open_log(tmp_path)
+    asked: dict[str, Any] = {"start": "22:30", "end": "23:30", "now": NIGHT}
+    assert [e.description for e in log.events(source, **asked)] == ["seen"]
+    assert log.readings(source, **asked) == {
+        "start": {
+            "asked": "22:30",
+            "interpretation": "22:30 read as the latest such clock time: 2026-11-22 22:30:00+00:00",
+            "media_s": 600.0,
+            "utc": "2026-11-22T22:30:00Z",
+        },
+        "end": {
+            "asked": "23:30",
+            "interpretation": "23:30 read as the first such clock time after the start: "
+            "2026-11-22 23:30:00+00:00",
+            "media_s": 4200.0,
+            "utc": "2026-11-22T23:30:00Z",
+        },
+    }
+    assert log.coverage(source, **asked).covered_share == pytest.approx(600 / 3600)
+    assert log.at("yard", "23:30", now=NIGHT).utc == NIGHT.replace(minute=30) - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "now", "utc"),
+    [
+        ("23:30", "00:10:00.5", "2026-11-22T23:50:00Z", "2026-11-22T23:10:00.500000Z"),
+        ("2026-11-22T22:31:00Z", "23:30", "2026-11-22T23:00:00Z", "2026-11-23T22:30:00Z"),
+        ("01:45", "02:30", "2026-03-29T01:10:00Z", "2026-03-30T00:30:00Z"),  # the clock jumps over today's
+        ("22:00", "22:10", "2026-11-22T23:00:00Z", "2026-11-22T21:10:00Z"),  # both are past: as ever
+    ],
+)
+def test_the_end_of_a_cameras_range_is_found_in_the_zone_of_who_asks(
+    root: Path, start: str, end: str, now: str, utc: str
+) -> None:
+    found = open_log(root).readings(
+        "yard", start=start, end=end, tz=ZoneInfo("Europe/Berlin"), now=datetime.fromisoformat(now)
+    )
+    assert found["end"] is not None
+    assert found["end"]["utc"] == utc
+
+
+def test_an_end_beyond_the_calendar_is_refused(root: Path) -> None:
+    with pytest.raises(TimeFormatError, match="cannot read the time '00:30'"):
+        open_log(root).events("yard", start="9999-12-31T23:59:00Z", end="00:30", now=NIGHT)
 
 
 def test_kind_text_and_limit_narrow_down(root: Path) -> None:

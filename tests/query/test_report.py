@@ -11,8 +11,9 @@ import pytest
 
 from operators.core import Outcome
 from operators.errors import TimeFormatError
+from query.absence import Absence
 from query.coverage import Ledger
-from query.log import open_log
+from query.log import EventLog, open_log
 from query.rows import CoverageRow
 from sinks.registry import Registry
 from tests.query.logs import T0, clip, event, register, write
@@ -112,6 +113,104 @@ def test_a_camera_reports_the_time_when_nothing_was_running(tmp_path: Path) -> N
         ("s0", None, 0.5),
         ("s1", None, 1.0),
     ]
+
+
+def shown(log: EventLog, source: str | None, start_s: float, end_s: float) -> tuple[float, list[list[str]]]:
+    """The share of a range, in seconds after T0, asked a day later; of each gap when and why."""
+    start, end = ((T0 + timedelta(seconds=s)).isoformat() for s in (start_s, end_s))
+    report = log.coverage(source, start=start, end=end, now=T0 + timedelta(days=1)).to_json()
+    keys = ("start_time", "end_time", "outcome", "reason_code", "reason")
+    return report["covered_share"], [[gap[key] for key in keys] for gap in report["gaps"]]
+
+
+def cameras(root: Path) -> EventLog:
+    """Cameras `gate`, that always looked, and `yard`, whose watch did not run from second 10 to 90."""
+    commits = [
+        clip(0, 100, zero=T0),
+        clip(0, 10, source_id="yard", zero=T0),
+        clip(90, 100, source_id="yard", zero=T0),
+    ]
+    write(root, commits)
+    for source_id in ("gate", "yard"):
+        register(root, source_id=source_id, kind="live", zero=T0)
+    return open_log(root)
+
+
+def test_a_range_in_which_nothing_was_running_says_so_as_a_wider_one_does(tmp_path: Path) -> None:
+    log = cameras(tmp_path)
+    why = [
+        "offline",
+        "not_running",
+        "nobody was looking from 2026-11-22T00:00:10Z to 2026-11-22T00:01:30Z: sightlog was not running",
+    ]
+    assert shown(log, "yard", 20, 40) == (0.0, [["2026-11-22T00:00:20Z", "2026-11-22T00:00:40Z", *why]])
+    assert shown(log, "yard", 5, 40) == (0.142857, [["2026-11-22T00:00:10Z", "2026-11-22T00:00:40Z", *why]])
+    answer = log.at("yard", (T0 + timedelta(seconds=20)).isoformat(), now=T0 + timedelta(days=1))
+    assert isinstance(answer.coverage, Absence)
+    assert [answer.coverage.outcome, answer.coverage.reason_code, answer.coverage.reason] == why
+
+
+def test_a_source_that_nobody_looked_at_counts_and_one_without_such_a_time_does_not(tmp_path: Path) -> None:
+    cameras(tmp_path)
+    hour = T0 + timedelta(hours=1)
+    commits = [
+        clip(0, 10, source_id="new", zero=hour),  # a camera that came later
+        clip(0, 10, source_id="old", zero=T0 - timedelta(hours=1)),  # a file that was recorded before
+        clip(0, 10, source_id="tape"),  # nobody knows when
+    ]
+    write(tmp_path, commits)
+    register(tmp_path, source_id="new", kind="live", zero=hour)
+    register(tmp_path, source_id="old", zero=T0 - timedelta(hours=1))
+    Registry(tmp_path).complete("old", "s0", "aaaaaaaaaaaa", clips=1, end_s=10.0)
+    register(tmp_path, source_id="tape")
+    share, gaps = shown(open_log(tmp_path), None, 20, 40)
+    assert share == 0.5
+    assert [gap[2:4] for gap in gaps] == [
+        ["outside", "before_start"],
+        ["outside", "after_end"],
+        ["offline", "not_running"],
+    ]
+    assert {(gap[0], gap[1]) for gap in gaps} == {("2026-11-22T00:00:20Z", "2026-11-22T00:00:40Z")}
+    assert shown(open_log(tmp_path), "gate", 20, 40) == (1.0, [])
+
+
+@pytest.mark.parametrize("start_s", [-20.0, 5.0])
+def test_a_time_of_which_the_rows_were_removed_counts_as_not_looked_at(
+    tmp_path: Path, start_s: float
+) -> None:
+    write(tmp_path, [clip(0, 100, zero=T0), clip(90, 100, source_id="yard", zero=T0)])
+    register(tmp_path, kind="live", zero=T0 - timedelta(seconds=60))
+    register(tmp_path, source_id="yard", kind="live", zero=T0)
+    log = open_log(tmp_path)
+    share, gaps = shown(log, "yard", start_s, 25)
+    assert (share, [gap[2:] for gap in gaps]) == (
+        0.0,
+        [["expired", "removed", "rows of this time were removed from the log"]],
+    )
+    assert shown(log, None, 5, 25)[0] == 0.5
+
+
+def test_a_range_that_a_file_has_not_reached_is_pending_and_one_after_its_end_is_outside(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, [clip(0, 30)])
+    register(tmp_path)
+    log = open_log(tmp_path)
+    asked: list[tuple[str | None, str | None]] = [("40", "50"), ("40", None)]
+    found = [log.coverage("gate", start=start, end=end) for start, end in asked]
+    assert [[(g.session, g.start_s, g.end_s, g.outcome) for g in one.gaps] for one in found] == [
+        [("s0", 40.0, 50.0, "pending")],
+        [("s0", 40.0, None, "pending")],
+    ]
+    assert [one.covered_share for one in found] == [0.0, 0.0]
+    Registry(tmp_path).complete("gate", "s0", "aaaaaaaaaaaa", clips=1, end_s=30.0)
+    (gap,) = open_log(tmp_path).coverage("gate", start="40", end="50").gaps
+    assert (gap.start_s, gap.end_s, gap.outcome, gap.reason) == (
+        40.0,
+        50.0,
+        "outside",
+        "the source ends at 00:30",
+    )
 
 
 def test_sources_without_rows_are_listed_too(tmp_path: Path) -> None:
