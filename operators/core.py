@@ -8,6 +8,7 @@ half-open.
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,10 @@ from operators.errors import RecordError
 # Unchanged parts of stills are carried on since the last multiple of this many seconds. Longer saves little,
 # and is what decoding must go back when a run is taken up again.
 FRESH_S = 120.0
+
+MAX_DEPTH = (
+    32  # of an event's attributes, which are the first level: recursion ends somewhere in every reader
+)
 
 # what an event is to users: the fields of `--json`, in order; times as ISO 8601, attributes as an object
 EVENT_FIELDS = (
@@ -267,15 +272,55 @@ class Clip:
         return f"Clip({self.clip_id} [{self.start_s:.3f}, {self.end_s:.3f}) s, {self.frames.shape})"
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise OverflowError
+    return number
+
+
+def _refuse(name: str) -> float:
+    raise OverflowError
+
+
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).decode
+
+
+def attributes_fault(text: str) -> str:
+    """Returns why `text` cannot be an event's attributes, "" when it can: a JSON object of finite numbers."""
+    try:
+        held = _decode(text)
+    except OverflowError:
+        return "hold a number that is not finite"
+    except RecursionError:
+        return f"are nested more than {MAX_DEPTH} deep"
+    except ValueError:  # also a number of more digits than Python reads
+        return "are not a JSON object"
+    if not isinstance(held, dict):
+        return "are not a JSON object"
+    if text.count("{") + text.count("[") > MAX_DEPTH and is_deep(held):
+        return f"are nested more than {MAX_DEPTH} deep"
+    return ""
+
+
+def is_deep(held: Any) -> bool:
+    """Whether objects and lists of parsed JSON are nested more than `MAX_DEPTH` deep."""
+    level = [held]
+    for _ in range(MAX_DEPTH):
+        inner = (one for outer in level for one in (outer.values() if isinstance(outer, dict) else outer))
+        level = [one for one in inner if isinstance(one, dict | list)]
+    return bool(level)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """A part: something that was seen or heard inside one clip, [start_s, end_s) in media seconds.
 
     `open_start`/`open_end` say that it touches that edge of its clip and may go on in the neighbour; readers
-    join such parts (`operators.stitch`). `attributes` is JSON text, an object. `confidence` is 0-1, or None
-    when the describer does not know. A moment without length has start_s == end_s. `join_key` is what tells
-    simultaneous events of one kind apart (the text on screen, the words spoken): parts join only when their
-    keys agree.
+    join such parts (`operators.stitch`). `attributes` is JSON text, an object of finite numbers. `confidence`
+    is 0-1, or None when the describer does not know. A moment without length has start_s == end_s. `join_key`
+    is what tells simultaneous events of one kind apart (the text on screen, the words spoken): parts join
+    only when their keys agree.
     """
 
     start_s: float
@@ -296,8 +341,8 @@ class Event:
             raise RecordError(f"Event: ends at {self.end_s} before its start {self.start_s} ({self.kind!r})")
         if self.confidence is not None and not 0.0 <= self.confidence <= 1.0:
             raise RecordError(f"Event: confidence {self.confidence} is not within 0-1 ({self.kind!r})")
-        if not isinstance(json.loads(self.attributes), dict):
-            raise RecordError(f"Event: attributes {self.attributes!r} are not a JSON object ({self.kind!r})")
+        if fault := attributes_fault(self.attributes):
+            raise RecordError(f"Event: attributes {self.attributes[:200]!r} {fault} ({self.kind!r})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

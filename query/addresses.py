@@ -16,14 +16,16 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import httpx
 
-from operators.errors import ConfigError
+from operators.errors import ConfigError, redact
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Sequence[str]]
+Shown = Callable[[str], str]
 
 MAX_URL = 2048  # longer than any address that a person writes
 SCHEMES = ("http", "https")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.I)
 _PORTS = {"http": 80, "https": 443}
 _RESOLVE_S = 10.0
 # One way to read a URL: what this does not match, two parsers may read as two hosts.
@@ -84,6 +86,12 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def cut(url: str) -> str:
+    """Returns a URL as errors show it: its beginning. A URL with a secret in its path needs another one."""
+    url = redact(url)  # before it is cut: half a password is not known as one
+    return url if len(url) <= 100 else url[:97] + "..."
+
+
 def check(
     url: str,
     *,
@@ -92,31 +100,33 @@ def check(
     what: str = "address",
     setting: str = "service.allow",
     resolve: Resolve = resolve_host,
+    shown: Shown = cut,
 ) -> Pinned:
     """Returns where `url` may be called. May wait for DNS: call it in a thread.
 
     `allow` holds networks (CIDR) that may be called although they are not public. `what` is what an error
-    calls the URL ("webhook"), `setting` the setting that holds `allow`. Raises AddressError; of it,
-    HostNotFoundError when the host has no address now.
+    calls the URL ("webhook"), `setting` the setting that holds `allow`; `shown` returns what an error may
+    show of the URL. Raises AddressError; of it, HostNotFoundError when the host has no address now.
     """
     networks = allowed_networks(allow, setting=setting)
-    scheme, host, port = _read(url, schemes, what)
-    literal = _literal(host, url, what)
+    named = f"the {what} {shown(url)!r}"
+    scheme, host, port = _read(url, schemes, named)
+    literal = _literal(host, named)
     try:
         texts = [str(literal)] if literal is not None else resolve(host, port)
         addresses = [ip_address(text) for text in texts]
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise HostNotFoundError(
-            f"the {what} {_shown(url)} cannot be called: the host {host!r} has no address ({said}); see to "
+            f"{named} cannot be called: the host {host!r} has no address ({said}); see to "
             "its name, or to this machine's DNS"
         ) from error
     if not addresses:
         raise HostNotFoundError(
-            f"the {what} {_shown(url)} cannot be called: the host {host!r} has no address; see to its name"
+            f"{named} cannot be called: the host {host!r} has no address; see to its name"
         )
     for address in addresses:
-        _judge(address, networks, url=url, host=host, what=what, setting=setting)
+        _judge(address, networks, named=named, host=host, setting=setting)
     return Pinned(
         url=url, scheme=scheme, host=host, port=port, addresses=tuple(str(address) for address in addresses)
     )
@@ -151,11 +161,12 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         what: str = "address",
         setting: str = "service.allow",
         resolve: Resolve = resolve_host,
+        shown: Shown = cut,
         inner: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         allowed_networks(allow, setting=setting)
         self._schemes, self._allow, self._what, self._setting = schemes, allow, what, setting
-        self._resolve = resolve
+        self._resolve, self._shown = resolve, shown
         # no connection is kept: two hosts at one address must not share one that was made for the other
         limits = httpx.Limits(max_keepalive_connections=0)
         self._inner = inner or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
@@ -191,6 +202,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
                 what=self._what,
                 setting=self._setting,
                 resolve=self._resolve,
+                shown=self._shown,
             )
 
         try:
@@ -201,31 +213,28 @@ class PinnedTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout(f"no answer from DNS in {_RESOLVE_S:g} s", request=request) from error
 
 
-def _read(url: str, schemes: Collection[str], what: str) -> tuple[str, str, int]:
+def _read(url: str, schemes: Collection[str], named: str) -> tuple[str, str, int]:
     """Splits a URL that can be read in one way only."""
     if len(url) > MAX_URL:
-        raise AddressError(f"the {what} is refused: it has {len(url):,} characters of at most {MAX_URL:,}")
+        raise AddressError(f"{named} is refused: it has {len(url):,} characters of at most {MAX_URL:,}")
     authority = re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
     if "@" in authority:
-        raise AddressError(
-            f"the {what} {_shown(url)} is refused: it holds a user or password; put them into a setting"
-        )
+        raise AddressError(f"{named} is refused: it holds a user or password; put them into a setting")
     found = _URL.fullmatch(url)
-    scheme = found["scheme"].lower() if found else url.partition(":")[0].lower()
+    head = url.partition("://")[0]
+    scheme = head.lower() if _SCHEME.fullmatch(head) else ""  # else it may be any part of the URL
     if scheme not in schemes:
-        raise AddressError(
-            f"the {what} {_shown(url)} is refused: {scheme[:20]!r} is not one of {', '.join(sorted(schemes))}"
-        )
+        raise AddressError(f"{named} is refused: {scheme[:20]!r} is not one of {', '.join(sorted(schemes))}")
     port = int(found["port"] or _PORTS.get(scheme, 0)) if found else 0
     if found is None or not 0 < port < 65536:
         raise AddressError(
-            f"the {what} {_shown(url)} is refused: it is no plain URL; write {scheme}://host:port/path in "
+            f"{named} is refused: it is no plain URL; write {scheme}://host:port/path in "
             "ASCII, a name of other letters as xn--..."
         )
     return scheme, found["host"].lower(), port
 
 
-def _literal(host: str, url: str, what: str) -> Address | None:
+def _literal(host: str, named: str) -> Address | None:
     """Returns the address that a host writes out, None for a name; refuses every disguise of either."""
     try:
         if host.startswith("["):
@@ -240,14 +249,12 @@ def _literal(host: str, url: str, what: str) -> Address | None:
         if number is None and len(host) <= 253 and all(map(_LABEL.fullmatch, labels)):
             return None
     raise AddressError(
-        f"the {what} {_shown(url)} is refused: {host[:60]!r} is no host name; write an address as 192.0.2.1 "
+        f"{named} is refused: {host[:60]!r} is no host name; write an address as 192.0.2.1 "
         "or [2001:db8::1], and a name without a dot at its end"
     )
 
 
-def _judge(
-    address: Address, networks: Collection[Network], *, url: str, host: str, what: str, setting: str
-) -> None:
+def _judge(address: Address, networks: Collection[Network], *, named: str, host: str, setting: str) -> None:
     if any(address in network for network in networks if network.version == address.version):
         return
     kind = next((kind for kind, network in _REFUSED if address in network), "")
@@ -255,10 +262,6 @@ def _judge(
         return
     is_it = f"{host} is " if host.strip("[]") != str(address) else ""
     raise AddressError(
-        f"the {what} {_shown(url)} is refused: {is_it}{address}, {kind or 'no public address'}; if it is "
+        f"{named} is refused: {is_it}{address}, {kind or 'no public address'}; if it is "
         f"meant, name its network in {setting} ({address}/{address.max_prefixlen})"
     )
-
-
-def _shown(url: str) -> str:
-    return repr(url if len(url) <= 100 else url[:97] + "...")

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from operators.errors import InputError, TimeFormatError
+from operators.errors import InputError
 from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.embeddings_store import F32, Held
-from query.events import Range, find_ranges
+from query.events import Range
 from query.files import LogFiles
 from query.log import EventLog
+from query.ranges import find_ranges
 from query.view import Look, View
 from query.where import Where, conditions, holds_all
 
@@ -76,17 +77,17 @@ def nearest(
 
 def _ranges(log: EventLog, catalog: Catalog, files: LogFiles, wanted: Filters) -> list[Range]:
     """Returns where to look; of all sources, those that have such a time."""
-    source_ids = [log.resolve(wanted.source)] if wanted.source is not None else log.source_ids()
-    found: list[Range] = []
-    for source_id in source_ids:
-        try:
-            found += find_ranges(
-                catalog, files, source_id, start=wanted.start, end=wanted.end, tz=wanted.tz, now=wanted.now
-            )
-        except TimeFormatError:
-            if wanted.source is not None:
-                raise
-    return found
+    by_source = find_ranges(
+        catalog,
+        files,
+        [log.resolve(wanted.source)] if wanted.source is not None else log.source_ids(),
+        start=wanted.start,
+        end=wanted.end,
+        everywhere=wanted.source is None,
+        tz=wanted.tz,
+        now=wanted.now,
+    )
+    return [one for many in by_source.values() for one in many]
 
 
 def _in_range(held: Held, one: Range) -> npt.NDArray[np.bool_]:

@@ -78,6 +78,7 @@ class VectorStore:
         self.folder = _folder(root) / f"{short_hash(model, dimension, length=12)}-{dimension}"
         self._held: dict[str, tuple[pa.Table, frozenset[str]]] = {}
         self._joined: tuple[tuple[str, ...], Held] | None = None
+        self._last = 0  # number of a file; none is used twice, as others hold files by their names
 
     def known_files(self) -> frozenset[str]:
         """Returns the names of the log files whose rows are held."""
@@ -111,29 +112,47 @@ class VectorStore:
             yield True
 
     def add(self, parts: Sequence[PartText], vectors: F32, files: Sequence[str]) -> None:
-        """Adds rows with their vectors, [N, D], and the log files known with them. Under the lock."""
+        """Adds rows with their vectors, [N, D], and the log files of which all rows are held then.
+
+        Under the lock.
+        """
         self._load()
         self._write(_table(parts, vectors, self.dimension), sorted(files))
         if len(self._held) > MANY_FILES:
-            old = list(self._held)
-            known = sorted(self.known_files())
-            self._write(pa.concat_tables([table for table, _ in self._held.values()]), known)
+            old = self._small()
+            known = sorted(frozenset().union(*(self._held[name][1] for name in old)))
+            self._write(pa.concat_tables([self._held[name][0] for name in old]), known)
             for name in old:
                 (self.folder / name).unlink(missing_ok=True)
                 self._held.pop(name, None)
 
+    def _small(self) -> list[str]:
+        """Returns the smaller half, and what is no larger than all before it: so few rows are moved often."""
+        names = sorted(self._held, key=lambda name: self._held[name][0].num_rows)
+        count, rows = 0, 0
+        for name in names:
+            if count > MANY_FILES // 2 and self._held[name][0].num_rows > rows:
+                break
+            rows += self._held[name][0].num_rows
+            count += 1
+        return names[:count]
+
     def _write(self, table: pa.Table, files: Sequence[str]) -> None:
         told = {"model": self.model, "dimension": str(self.dimension), "files": json.dumps(files)}
         table = table.replace_schema_metadata(told)
-        numbers = [int(name.split(".")[0]) for name in self._held]
-        name = f"{max(numbers, default=0) + 1:08d}.parquet"
+        self._last = max(self._last, *(int(name.split(".")[0]) for name in self._held), 0) + 1
+        name = f"{self._last:08d}.parquet"
         aside = self.folder / f".{name}.{os.getpid()}"
         pq.write_table(table, aside, compression="zstd")
         aside.replace(self.folder / name)
         self._held[name] = table, frozenset(files)
 
     def _load(self) -> None:
-        """Reads what is new, forgets what is gone. What cannot be read is deleted: it is derived."""
+        """Reads what is new, forgets what is gone.
+
+        Where one cannot be read all are deleted: they are derived, and another may know a log file of which
+        some rows were in that one.
+        """
         names = {path.name for path in self.folder.glob("[0-9]*.parquet")}
         for gone in set(self._held) - names:
             del self._held[gone]
@@ -145,8 +164,11 @@ class VectorStore:
             except FileNotFoundError:  # put together with others meanwhile
                 continue
             except (OSError, ValueError, KeyError, pa.ArrowException):
-                (self.folder / name).unlink(missing_ok=True)
-                continue
+                self._last = max(self._last, *(int(one.split(".")[0]) for one in names))
+                for damaged in names:
+                    (self.folder / damaged).unlink(missing_ok=True)
+                self._held.clear()
+                return
             self._held[name] = table, files
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,7 +26,14 @@ from query.rows import instant_us, to_us
 MIN_CUE_US = 1_000_000  # a moment has no length; a cue needs one to be seen
 MIN_CHAPTER_US = 10_000_000  # video sites ignore a list with a shorter chapter
 MAX_TITLE = 100
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
+_BEFORE = ("\t", "\r", "\n")  # some programs begin to read a formula after these
+
+# SRT has no escapes, WebVTT none for braces; players obey <b> and {\an8} in both. Look-alikes show as
+# text everywhere; an invisible character would not do: libass drops or obeys what stands in braces still.
+_BRACES = {"{": "\uff5b", "}": "\uff5d"}
+_SHOWN = str.maketrans({"<": "\uff1c", ">": "\uff1e", **_BRACES})
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", **_BRACES})
 
 Cue = tuple[int, int, LoggedEvent]  # start and end in microseconds of the video, never negative
 
@@ -65,7 +73,13 @@ def _cell(value: Any) -> Any:
         value = json.dumps(value, ensure_ascii=False)
     elif isinstance(value, list | tuple):
         value = " ".join(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _may_run(value) else value
+
+
+def _may_run(text: str) -> bool:
+    """Whether a spreadsheet may take it for a formula: after white space, and of full-width signs, too."""
+    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    return text.startswith(_BEFORE) or first.startswith(_FORMULA)
 
 
 def _cues(events: Iterable[LoggedEvent], zero_us: int | None) -> Iterator[Cue]:
@@ -85,13 +99,13 @@ def _cues(events: Iterable[LoggedEvent], zero_us: int | None) -> Iterator[Cue]:
 def _vtt(cues: Iterable[Cue]) -> Iterator[str]:
     yield "WEBVTT\n"
     for start_us, end_us, event in cues:
-        text = "\n".join(_lines(event)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = "\n".join(_lines(event)).translate(_ENTITIES)
         yield f"\n{event.event_id}\n{_clock(start_us, '.')} --> {_clock(end_us, '.')}\n{text}\n"
 
 
 def _srt(cues: Iterable[Cue]) -> Iterator[str]:
     for number, (start_us, end_us, event) in enumerate(cues, 1):
-        text = "\n".join(_lines(event)).replace("-->", "->")
+        text = "\n".join(_lines(event)).replace("-->", "->").translate(_SHOWN)
         blank = "\n" if number > 1 else ""
         yield f"{blank}{number}\n{_clock(start_us, ',')} --> {_clock(end_us, ',')}\n{text}\n"
 

@@ -11,6 +11,10 @@ from query.report import CoverageReport
 from query.times import offset_text, utc_text
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>|#~&!$])")
+# What GitHub's Markdown makes links of without any mark-up: https://x, www.x, a@b.co, and @names. Escapes and
+# plain entities do not help, since some look for links in what these stand for: an invisible space does.
+_LINKS = re.compile(r":(?=//)|www(?=\.)|@", re.I)
+_BREAK = "&#8203;"
 
 
 def export_markdown(source_id: str, report: CoverageReport, events: Iterable[LoggedEvent]) -> Iterator[str]:
@@ -32,8 +36,9 @@ def export_markdown(source_id: str, report: CoverageReport, events: Iterable[Log
 
 
 def escaped(text: str) -> str:
-    """Returns text for one line of Markdown, also inside a table: its mark-up shows as it is."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    """Returns text for one line of Markdown, also inside a table: mark-up shows as it is, links are none."""
+    marked = _MARKS.sub(r"\\\1", " ".join(text.split()))
+    return _LINKS.sub(lambda found: found[0] + _BREAK, marked)
 
 
 def _side(moment: datetime | None, seconds: float | None) -> str:

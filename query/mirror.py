@@ -69,7 +69,8 @@ class Mirror:
     def sync(self) -> Synced:
         """Copies what is new, removes what is gone for good.
 
-        Raises LogError when the store does not answer, or holds no log there; the copy stays as it was.
+        Raises LogError when the store does not answer, holds no log there, or the copy cannot be written;
+        what was copied stays.
         """
         try:
             theirs = self._list()
@@ -85,14 +86,18 @@ class Mirror:
                 or (ours[name].st_size, ours[name].st_mtime_ns) != (info.size, info.mtime_ns)
             ]
             copied = self._copy({name: theirs[name] for name in new})
+            gone = ours.keys() - theirs.keys()
+            for name in gone & self._missing:
+                (self.root / name).unlink(missing_ok=True)
         except (OSError, pa.ArrowException, ValueError) as error:
-            why = redact(str(error).splitlines()[0])
+            why = redact((str(error).splitlines() or [type(error).__name__])[0])
+            if str(getattr(error, "filename", None) or "").startswith(str(self.root)):
+                raise LogError(
+                    f"cannot keep the copy of the log {self.shown!r}: {why}; see to its disk and rights"
+                ) from error
             raise LogError(
                 f"cannot read the log {self.shown!r}: {why}; check address, credentials and network"
             ) from error
-        gone = ours.keys() - theirs.keys()
-        for name in gone & self._missing:
-            (self.root / name).unlink(missing_ok=True)
         removed = len(gone & self._missing)
         self._missing = gone - self._missing
         return Synced(copied=copied, removed=removed, files=len(theirs))

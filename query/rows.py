@@ -3,21 +3,35 @@
 A lane is one timeline that questions are asked about: a session without a wall clock (its axis is media time)
 or everything of a source whose wall clock is known (its axis is UTC since 1970). Whole microseconds, because
 sums of float seconds since 1970 miss half-open borders by a rounding error.
+
+Other programs write logs, too: what no answer could hold is made sound here, once, so that one odd row costs
+nobody the others. A number that is not finite is unknown; an event whose times are none is where its clip is.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from operators.core import Outcome
+from operators.core import Outcome, attributes_fault, is_deep
 from operators.stitch import LoggedEvent
-from operators.timeline import clean_text
+from operators.timeline import CLAMPED, clean_text
 
 SECOND_US = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = ("start_s", "end_s", "clip_start_s", "clip_end_s")
+_EVER_S = 1e12  # 30,000 years: later is no time, and its microseconds are no 64-bit number
+_REMEMBERED = (
+    8192  # attributes whose check is remembered: they repeat, from clip to clip and question to question
+)
+_MAX_REMEMBERED = 1000  # characters
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character that takes two, which may stand alone
 
 COLUMNS = (
     *("record", "source_id", "session", "clip_id", "clip_start_s", "clip_end_s", "run_id", "attempt"),
@@ -106,6 +120,65 @@ def _clean(text: str | None) -> str:
     return "" if text is None else text if text.isprintable() else clean_text(text)
 
 
+def sound_attributes(text: str | None) -> str:
+    """Returns attributes that every answer can hold: a JSON object of finite numbers, not too deep.
+
+    Other numbers become null, and what is no such object is `{}`.
+    """
+    if not text or text == "{}":
+        return "{}"
+    return _sound(text) if len(text) <= _MAX_REMEMBERED else _sound.__wrapped__(text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _sound(text: str) -> str:
+    if not attributes_fault(text) and _HALF.search(text) is None:
+        return text
+    try:
+        held = _lenient(text)
+    except (ValueError, RecursionError):
+        return "{}"
+    if not isinstance(held, dict) or is_deep(held):
+        return "{}"
+    return json.dumps(held, ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def _float(text: str) -> float | None:
+    return known(float(text))
+
+
+def _int(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return None
+
+
+_lenient = json.JSONDecoder(parse_float=_float, parse_int=_int, parse_constant=lambda name: None).decode
+
+
+def known(number: float | None) -> float | None:
+    """Returns a finite number; None for others, which are nobody's measurement."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _seconds(row: Mapping[str, Any], first: str, last: str) -> tuple[float, float] | None:
+    """Returns two columns that are a range, as they should be; None otherwise."""
+    return (row[first], row[last]) if -_EVER_S < row[first] <= row[last] < _EVER_S else None
+
+
+def _placed(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Returns start_s, end_s, clip_start_s, clip_end_s of a row that lacks some: inside the clip."""
+    lo_s, hi_s = (
+        _seconds(row, "clip_start_s", "clip_end_s") or _seconds(row, "start_s", "end_s") or (0.0, 0.0)
+    )
+    start_s, end_s = (
+        min(max(row[name], lo_s), hi_s) if not math.isnan(row[name]) else other
+        for name, other in (("start_s", lo_s), ("end_s", hi_s))
+    )
+    return start_s, max(start_s, end_s), lo_s, hi_s
+
+
 def record(row: Mapping[str, Any], *, wall: bool) -> CoverageRow | LoggedEvent:
     """Makes a record of a Parquet row; its clock columns are microseconds since 1970."""
     return part(row) if row["record"] == "event" else coverage_row(row, wall=wall)
@@ -113,50 +186,56 @@ def record(row: Mapping[str, Any], *, wall: bool) -> CoverageRow | LoggedEvent:
 
 def coverage_row(row: Mapping[str, Any], *, wall: bool) -> CoverageRow:
     """Makes a record of a coverage row; its clock columns are microseconds since 1970."""
-    lo_us = row["start_time"] if wall and row["start_time"] is not None else to_us(row["start_s"])
+    start_s, end_s = _seconds(row, "start_s", "end_s") or _placed(row)[:2]
+    lo_us = row["start_time"] if wall and row["start_time"] is not None else to_us(start_s)
     return CoverageRow(
         session=row["session"],
         run_id=row["run_id"],
         clip_id=row["clip_id"],
         attempt=row["attempt"],
-        start_s=row["start_s"],
-        end_s=row["end_s"],
+        start_s=start_s,
+        end_s=end_s,
         lo_us=lo_us,
-        hi_us=lo_us + to_us(row["end_s"] - row["start_s"]) if wall else to_us(row["end_s"]),
+        hi_us=lo_us + to_us(end_s - start_s) if wall else to_us(end_s),
         outcome=Outcome(row["outcome"]),
         reason_code=row["reason_code"] or "",
         reason=_clean(row["reason"]),
-        looked_fps=row["looked_fps"],
-        gate_score=row["gate_score"],
+        looked_fps=known(row["looked_fps"]),
+        gate_score=known(row["gate_score"]),
         committed_us=row["committed_us"],
     )
 
 
 def part(row: Mapping[str, Any]) -> LoggedEvent:
     """Makes a record of an event row; its clock columns are microseconds since 1970."""
+    start_s, end_s, clip_start_s, clip_end_s = (row[name] for name in _SECONDS)
+    flags = tuple(row["flags"])
+    if not (-_EVER_S < start_s <= end_s < _EVER_S and -_EVER_S < clip_start_s <= clip_end_s < _EVER_S):
+        start_s, end_s, clip_start_s, clip_end_s = _placed(row)
+        flags = tuple(dict.fromkeys((*flags, CLAMPED)))
     return LoggedEvent(
         event_id=row["event_id"],
         source_id=row["source_id"],
         session=row["session"],
         clip_id=row["clip_id"],
-        start_s=row["start_s"],
-        end_s=row["end_s"],
+        start_s=start_s,
+        end_s=end_s,
         start_time=None if row["start_time"] is None else instant(row["start_time"]),
         end_time=None if row["end_time"] is None else instant(row["end_time"]),
         time_source=row["time_source"],
-        time_error_s=row["time_error_s"],
+        time_error_s=known(row["time_error_s"]),
         kind=row["kind"],
         description=_clean(row["description"]),
         visible_text=_clean(row["visible_text"]),
-        attributes=row["attributes"] or "{}",
-        confidence=row["confidence"],
-        flags=tuple(row["flags"]),
+        attributes=sound_attributes(row["attributes"]),
+        confidence=known(row["confidence"]),
+        flags=flags,
         describer=row["describer"],
         run_id=row["run_id"],
         attempt=row["attempt"],
         open_start=bool(row["open_start"]),
         open_end=bool(row["open_end"]),
         join_key=row["join_key"] or "",
-        clip_start_s=row["clip_start_s"],
-        clip_end_s=row["clip_end_s"],
+        clip_start_s=clip_start_s,
+        clip_end_s=clip_end_s,
     )

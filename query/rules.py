@@ -244,5 +244,6 @@ def _sentence(held: dict[str, Any], error: ValidationError | RecursionError) -> 
     if first["type"] == "missing":
         return f"{where} is missing"
     said = first["msg"].removeprefix("Value error, ")
-    shown = "" if first["type"] == "value_error" else f" = {repr(first['input'])[:60]}"
+    silent = first["type"] == "value_error" or "webhooks" in first["loc"]  # an address may hold a secret
+    shown = "" if silent else f" = {repr(first['input'])[:60]}"
     return f"{where}{shown}: {said}"

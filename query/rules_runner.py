@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +14,8 @@ from typing import TYPE_CHECKING
 from operators.errors import SightlogError
 from query.rules import Rule, Rules, load_rules, secret_of
 from query.rules_engine import Engine, Firing
-from query.rules_file import FILE, StateError, state_folder
+from query.rules_file import FILE, state_folder
+from query.rules_lock import RulesBusyError, RulesLock
 from query.rules_state import State
 from query.tail import Tail
 from query.tail_events import WARM_S
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from query.service.context import Context
     from query.service.settings import ServiceSettings
 
+__all__ = ["Evaluator", "RulesBusyError", "RulesLock", "check", "evaluating", "running"]
+
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2  # a rule fires within 0.2 s of its commit
@@ -34,47 +35,6 @@ CHUNK = 200  # commits of one transaction
 FAILED_S = 5.0
 PRUNE_S = 3600.0
 CURSOR = "cursor"
-
-
-class RulesBusyError(StateError):
-    """Another process evaluates this log's rules."""
-
-    reason_code = "rules_busy"
-
-
-class RulesLock:
-    """The right to evaluate a log's rules, kept by the process: the system frees it when that dies."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "rules.lock"
-        self._handle: int | None = None
-
-    def acquire(self) -> None:
-        """Takes the lock. Raises RulesBusyError, naming who has it, and StateError."""
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._handle, 0)
-            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
-        except BlockingIOError as error:
-            pid = os.pread(self._handle, 20, 0).decode("ascii", "replace").strip() if self._handle else ""
-            self.release()
-            raise RulesBusyError(
-                f"the rules of this log are evaluated by process {pid or '?'} already: serve without --rules "
-                f"beside it, or stop it (its state is {str(self._path.parent)!r})"
-            ) from error
-        except OSError as error:
-            self.release()
-            raise StateError(
-                f"cannot lock {self._path}: {error.strerror or error}; name another folder with --state"
-            ) from error
-
-    def release(self) -> None:
-        """Frees the lock; may be called twice, and without acquire."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
 
 
 class Evaluator:
@@ -112,7 +72,7 @@ def check(settings: ServiceSettings, root: Path) -> Rules:
     for rule in rules.rules:
         for hook in rule.webhooks:
             secret_of(hook)
-    lock = RulesLock(state_folder(settings.state, root))
+    lock = RulesLock(state_folder(settings.state, root), root)
     lock.acquire()
     lock.release()
     return rules
@@ -143,7 +103,7 @@ async def evaluating(
     root: Path, rules: Sequence[Rule], folder: Path, *, allow: Collection[str] = ()
 ) -> AsyncIterator[State]:
     """Evaluates rules and delivers what they say while the block runs."""
-    lock = RulesLock(folder)
+    lock = RulesLock(folder, root)
     lock.acquire()
     try:
         state = State(folder / FILE)

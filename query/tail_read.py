@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import json
 import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -218,19 +217,6 @@ def _commit(key: str, rows: list[dict[str, Any]]) -> list[Commit]:
             coverage=coverage_row(cover, wall=wall),
             start_time=instant(cover["start_time"]) if wall else None,
             time_source=cover["time_source"],
-            parts=tuple(_sound(part(row)) for row in events),
+            parts=tuple(part(row) for row in events),
         )
     ]
-
-
-def _sound(event: LoggedEvent) -> LoggedEvent:
-    """Returns an event whose attributes are a JSON object: one bad row must not stop the tail."""
-    if event.attributes == "{}":
-        return event
-    try:
-        held = json.loads(event.attributes, parse_constant=lambda name: None)
-    except (ValueError, RecursionError):
-        held = None
-    if isinstance(held, dict) and "NaN" not in event.attributes and "Infinity" not in event.attributes:
-        return event
-    return replace(event, attributes=json.dumps(held if isinstance(held, dict) else {}, ensure_ascii=False))

@@ -19,7 +19,7 @@ import random
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import httpx
 
@@ -30,6 +30,9 @@ from query.rules import Rule, Webhook, secret_of
 from query.rules_engine import Firing
 from query.rules_state import Letter, State
 from query.times import utc_text
+from query.webhooks_shown import hidden, shown_url
+
+__all__ = ["Delivery", "Postman", "post", "shown_url", "sign", "wait_s"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +54,6 @@ class Delivery:
     state: str
     reason: str = ""
     wait_s: float = 0.0
-
-
-def shown_url(url: str) -> str:
-    """Returns where a webhook goes without its path, which often holds its secret."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/..."
 
 
 def sign(secret: str, *, id: str, timestamp: int, body: bytes) -> str:
@@ -115,7 +112,12 @@ class Postman:
     ) -> None:
         self._state, self._clock, self._chance = state, clock, chance
         pinned = PinnedTransport(
-            allow=allow, what="webhook", setting="service.allow", inner=transport, resolve=resolve
+            allow=allow,
+            what="webhook",
+            setting="service.allow",
+            inner=transport,
+            resolve=resolve,
+            shown=shown_url,
         )
         timeout = httpx.Timeout(TRY_S, connect=5.0)
         self._client = httpx.AsyncClient(
@@ -177,7 +179,6 @@ class Postman:
         tries = letter.tries + 1
         if went.state == "waiting" and tries >= MAX_TRIES:
             went = Delivery(state="dead", reason=f"{tries} tries: {went.reason}")
-        went = replace(went, reason=went.reason.replace(letter.url, shown_url(letter.url)))
         wait = max(wait_s(tries, chance=self._chance), went.wait_s)
         if went.state != "sent":
             logger.warning("webhook %s: %s (%s, try %d)", letter.id, went.reason, went.state, tries)
@@ -201,15 +202,20 @@ class Postman:
                 asyncio.timeout(TRY_S),
                 self._client.stream("POST", letter.url, content=body, headers=headers) as response,
             ):
-                return _judge(response, await _beginning(response))
+                return _judge(response, await _beginning(response, letter.url))
         except HostNotFoundError as error:
             return Delivery(state="waiting", reason=str(error))
         except ConfigError as error:  # a refused address, or no secret: no later try is any better
             return Delivery(state="dead", reason=str(error))
         except TimeoutError:
             return Delivery(state="waiting", reason=f"no answer within {TRY_S:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except httpx.InvalidURL:  # whose text holds a part of it
+            return Delivery(state="dead", reason="the webhook is refused: it is no URL; write it again")
+        except httpx.ConnectError as error:  # of ours or the system's making: it names the host at most
             return Delivery(state="waiting", reason=redact(f"{type(error).__name__}: {error}")[:300])
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            said = hidden(f"{type(error).__name__}: {error}", letter.url)
+            return Delivery(state="waiting", reason=redact(said)[:300])
 
 
 def _judge(response: httpx.Response, said: str) -> Delivery:
@@ -226,12 +232,13 @@ def _judge(response: httpx.Response, said: str) -> Delivery:
     return Delivery(state="waiting", reason=reason, wait_s=min(wait, LONGEST_WAIT_S))
 
 
-async def _beginning(response: httpx.Response) -> str:
-    """Returns the first words of an answer; the rest is not read."""
+async def _beginning(response: httpx.Response, url: str) -> str:
+    """Returns the first words of an answer, without those of the URL; the rest is not read."""
     held = b""
     async for chunk in response.aiter_raw():
         held += chunk
         if len(held) >= READ_BYTES:
             break
     text = held[:READ_BYTES].decode("utf-8", "replace")
-    return redact(" ".join("".join(c if c.isprintable() else " " for c in text).split())[:200])
+    text = hidden(text, url)
+    return redact(" ".join("".join(c if c.isprintable() else " " for c in text).split()))[:200]

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from operators.errors import LogError
+from operators.errors import LogError, redact
 from query.mirror import Mirror
 
 LONGEST_S = 60.0  # between tries while the store does not answer
@@ -30,8 +30,8 @@ class Following:
         """Copies once. Raises LogError when the store does not answer; the copy stays as it was."""
         try:
             self._mirror.sync()
-        except LogError as error:
-            self.trouble = str(error)
+        except Exception as error:
+            self.trouble = redact((str(error).splitlines() or [type(error).__name__])[0])
             raise
         self.synced_s, self.trouble = self._clock(), ""
 
@@ -54,7 +54,11 @@ class Following:
             try:
                 await asyncio.to_thread(self.sync)
                 wait_s = self._every_s
-            except LogError as error:
+            except Exception as error:  # whatever it is, following must go on
                 if was_fine:
-                    logger.warning("%s; what was copied is answered, and it is tried again", error)
+                    logger.warning(
+                        "%s; what was copied is answered, and it is tried again",
+                        self.trouble,
+                        exc_info=not isinstance(error, LogError),
+                    )
                 wait_s = min(wait_s * 2, max(LONGEST_S, self._every_s))

@@ -108,7 +108,7 @@ class Guard:
                 code="bad_host",
             )
         if scope["method"] in _SAFE:
-            # A foreign page cannot read an answer, but could have many made; following a link is no such thing.
+            # A foreign page cannot read an answer, but could have many made; a link to follow is no harm.
             embeds = headers.get(b"sec-fetch-site") == b"cross-site"
             linked = headers.get(b"sec-fetch-dest") == b"document"
             if embeds and not linked and scope["path"].startswith(_COSTLY):

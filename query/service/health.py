@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.errors import LogError
+from operators.errors import LogError, SightlogError
 from query.service.auth import reads
 from query.service.context import Context
 from query.service.following import Following
 from query.service.metrics import CONTENT_TYPE, Metrics, last_write_s
-from query.service.problems import RESPONSES
+from query.service.problems import RESPONSES, Refused
 from query.service.replies import reply
+
+logger = logging.getLogger(__name__)
+
+UNREADY = "the log cannot be read now; the service's own log says why, and so does this address with a token"
 
 
 class Health(BaseModel):
@@ -44,6 +49,7 @@ class Ready(BaseModel):
 def router(context: Context, metrics: Metrics, following: Following | None = None) -> APIRouter:
     """Returns the routes. Only the numbers need a token: the others are for probes, and tell nothing."""
     routes = APIRouter(tags=["operation"])
+    said = ""  # the last trouble that was logged: probes ask every few seconds
     unready: dict[int | str, dict[str, Any]] = {503: RESPONSES[503]}
 
     @routes.get("/health", summary="Is the process alive?", response_model=Health)
@@ -53,7 +59,11 @@ def router(context: Context, metrics: Metrics, following: Following | None = Non
 
     @routes.get("/ready", summary="Can it answer?", response_model=Ready, responses=unready)
     async def ready(request: Request) -> Response:
-        """Lists the log. A folder that does not exist yet is an empty log, which is being waited for."""
+        """Lists the log. A folder that does not exist yet is an empty log, which is being waited for.
+
+        Why it is not ready names folders and other servers: who may not read is told only that it is not.
+        """
+        nonlocal said
 
         def look() -> str:
             if following is not None and following.trouble:
@@ -64,7 +74,16 @@ def router(context: Context, metrics: Metrics, following: Following | None = Non
                 raise LogError("the log's folder holds other things than a log; see --log")
             return "there" if founded else "not yet"
 
-        return reply(request, {"ready": True, "log": await asyncio.to_thread(look)})
+        try:
+            found = await asyncio.to_thread(look)
+        except (SightlogError, OSError) as error:
+            trouble = str(error)
+            if trouble != said:
+                logger.warning("not ready: %s", trouble)
+            said = trouble
+            raise LogError(trouble if _may_read(context, request) else UNREADY) from error
+        said = ""
+        return reply(request, {"ready": True, "log": found})
 
     @routes.get(
         "/metrics",
@@ -80,6 +99,14 @@ def router(context: Context, metrics: Metrics, following: Following | None = Non
         )
 
     return routes
+
+
+def _may_read(context: Context, request: Request) -> bool:
+    try:
+        context.gate.check(request, write=False)
+    except Refused:
+        return False
+    return True
 
 
 _FRESH = {"Cache-Control": "no-store"}

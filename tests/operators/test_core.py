@@ -83,6 +83,30 @@ def test_attributes_are_a_json_object(attributes: str) -> None:
         Event(start_s=0, end_s=1, kind="x", description="", describer="d", attributes=attributes)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ('{"x": NaN}', "Event: attributes '{\"x\": NaN}' hold a number that is not finite ('x')"),
+        ('{"x": [1e999]}', "Event: attributes '{\"x\": [1e999]}' hold a number that is not finite ('x')"),
+        ("{", "Event: attributes '{' are not a JSON object ('x')"),
+    ],
+)
+def test_attributes_that_nobody_could_read_are_refused_in_one_sentence(attributes: str, said: str) -> None:
+    with pytest.raises(RecordError) as refused:
+        Event(start_s=0, end_s=1, kind="x", description="", describer="d", attributes=attributes)
+    assert str(refused.value) == said
+
+
+def test_attributes_may_be_nested_thirty_two_deep() -> None:
+    def nested(depth: int) -> str:
+        return '{"a":' * (depth - 1) + "{}" + "}" * (depth - 1)
+
+    Event(start_s=0, end_s=1, kind="x", description="", describer="d", attributes=nested(32))
+    for depth in (33, 3000):
+        with pytest.raises(RecordError, match=r"are nested more than 32 deep \('x'\)"):
+            Event(start_s=0, end_s=1, kind="x", description="", describer="d", attributes=nested(depth))
+
+
 def test_every_error_survives_pickling_with_its_sentence_and_hides_passwords() -> None:
     kinds = [
         kind

@@ -277,6 +277,24 @@ def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(AddressError) as caught:
         check("https://ann:hunter2@good.example/", resolve=resolve)
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(AddressError) as caught:  # nor when it is longer than what is shown of a URL
+        check(f"https://ann:{'hunter2' * 20}@good.example/", resolve=resolve)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://gone.example/canary", "https://both.example/canary", "ftp://good.example/canary"),
+        *("https://good.example:99999/canary", "https://127.1/canary", "https://a@good.example/canary"),
+        *("canary", "canary://x", "x/canary://y", "https://good.example/" + "canary" * 400),
+    ],
+)
+def test_an_error_holds_of_a_url_what_its_caller_shows(url: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        check(url, what="webhook", resolve=resolve, shown=lambda _: "one of them")
+    assert str(caught.value).startswith("the webhook 'one of them' ")
+    assert "canary" not in str(caught.value).replace("'canary' is not one of", "")
 
 
 def test_a_url_of_a_million_characters_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 from operators.errors import InputError, ServerError
 from query.ask_server import ModelServer
 from query.embeddings import ImagesRefused, Meant, Semantic
-from query.embeddings_client import embed_texts
+from query.embeddings_client import BATCH, embed_texts
+from query.embeddings_follow import unbroken
 from query.embeddings_store import MANY_FILES, VectorStore
 from query.log import EventLog, open_log
 from query.text_index import cache_folder
@@ -27,6 +29,7 @@ from tests.query.logs import Commit, clip, event, register, write
 
 # The meaning of words, as a fake model sees it: one number for vehicles, one for animals, one for the rest.
 MEANINGS = {"car": 0, "truck": 0, "vehicle": 0, "dog": 1, "puppy": 1, "animal": 1}
+WAIT_S = 60.0  # no test is to depend on how fast it is
 JPEG = b"\xff\xd8\xff" + b"a dog"
 
 
@@ -88,7 +91,7 @@ def asker(log: EventLog) -> Callable[[Callable[[EventLog], Any]], Awaitable[Any]
 
 
 def search(root: Path, model: FakeEmbedder, text: str = "", *, rows: int = 2000, **more: Any) -> Meant:
-    meaning = Semantic(root, model.server(), rows=rows)
+    meaning = Semantic(root, model.server(), rows=rows, wait_s=WAIT_S)
     return asyncio.run(meaning.search(asker(open_log(root)), text, **more))
 
 
@@ -177,6 +180,141 @@ def test_a_search_embeds_a_bounded_number_of_rows_and_says_what_is_left(log: Pat
     assert search(log, model, "animal", rows=1).behind == 0
 
 
+class Halting(FakeEmbedder):
+    """A server that answers `answers` requests for new rows, then none until `going` is set."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self.answers = answers
+        self.halted, self.going = asyncio.Event(), asyncio.Event()
+
+    async def reply(self, request: httpx.Request) -> httpx.Response:
+        if b"vehicle" not in request.content and request.url.path.endswith("/embeddings"):
+            if self.answers == 0:
+                self.halted.set()
+                await self.going.wait()
+            self.answers -= 1
+        return self(request)
+
+    def server(self) -> ModelServer:
+        transport = httpx.MockTransport(self.reply)
+        return ModelServer(
+            "http://embed/v1", setting="service.embed_url", timeout_s=WAIT_S, transport=transport
+        )
+
+
+def crowded(root: Path) -> Path:
+    """A log of one clip with a truck in its first second, and more rows than two batches hold."""
+    others = [event(1 + n / 100, 2 + n / 100, f"A dog {n}.") for n in range(2 * BATCH)]
+    write(root, [clip(0, 10, event(0, 1, "A truck."), *others)])
+    return root
+
+
+def stored(root: Path) -> int:
+    return len(VectorStore(root, model="fake-embed", dimension=4).known_rows())
+
+
+def test_a_slow_server_delays_a_search_by_its_wait_and_no_longer(tmp_path: Path) -> None:
+    async def main() -> None:
+        model = Halting(answers=0)
+        log = crowded(tmp_path)
+        meaning = Semantic(log, model.server(), wait_s=0.0)
+        ask = asker(open_log(log))
+        first = await meaning.search(ask, "vehicle")
+        assert (said(first), first.behind) == ([], 1)
+        assert "1 log files are not embedded yet" in first.interpretation["text"]
+        model.going.set()
+        async with asyncio.timeout(WAIT_S):
+            while (found := await meaning.search(ask, "vehicle", limit=1)).behind:
+                await asyncio.sleep(0.001)
+        assert said(found) == ["A truck."]
+        made = [text for text in model.texts if text != "vehicle"]
+        assert len(made) == len(set(made)) == stored(log) == 2 * BATCH + 1  # one went on, no other began
+
+    asyncio.run(main())
+
+
+def test_what_was_embedded_before_a_request_is_given_up_is_kept(tmp_path: Path) -> None:
+    log = crowded(tmp_path)
+
+    async def given_up() -> None:
+        model = Halting(answers=1)
+        meaning = Semantic(log, model.server(), wait_s=WAIT_S)
+        request = asyncio.create_task(meaning.search(asker(open_log(log)), "vehicle"))
+        async with asyncio.timeout(WAIT_S):
+            await model.halted.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(given_up())  # ends the rest too, as a service that stops does
+    assert stored(log) == BATCH
+    model = FakeEmbedder()
+    assert search(log, model, "vehicle", limit=1).behind == 0
+    assert len(model.texts) == 1 + BATCH + 1
+    assert stored(log) == 2 * BATCH + 1
+
+
+def test_an_end_of_the_bound_within_a_file_is_gone_on_from(tmp_path: Path) -> None:
+    log = crowded(tmp_path)
+    model = FakeEmbedder()
+    assert search(log, model, "vehicle", rows=BATCH).behind == 1
+    assert stored(log) == BATCH
+    assert search(log, model, "vehicle", rows=BATCH).behind == 1
+    assert search(log, model, "vehicle", rows=BATCH).behind == 0
+    assert len(model.texts) == 3 + 2 * BATCH + 1
+
+
+def test_a_write_that_is_cancelled_ends_before_its_lock_is_free() -> None:
+    begun, go = threading.Event(), threading.Event()
+    done: list[bool] = []
+
+    def work() -> None:
+        begun.set()
+        go.wait(WAIT_S)
+        done.append(True)
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+
+        async def locked() -> None:
+            async with lock:
+                await unbroken(work)
+
+        writing = asyncio.create_task(locked())
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        for _ in range(3):  # however often
+            writing.cancel()
+            await asyncio.sleep(0.001)
+            assert lock.locked()
+            assert not writing.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert done == [True]
+        assert not lock.locked()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_fails_on_new_rows_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    log = crowded(tmp_path)
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        if b"dog" in request.content:
+            return httpx.Response(400, json={"error": {"message": "no dogs"}})
+        return FakeEmbedder()(request)
+
+    server = ModelServer(
+        "http://embed/v1", setting="service.embed_url", transport=httpx.MockTransport(refuse)
+    )
+    for _ in range(2):
+        with pytest.raises(ServerError, match=r"refused the request \(400\): no dogs"):
+            asyncio.run(Semantic(log, server, wait_s=WAIT_S).search(asker(open_log(log)), "vehicle"))
+    assert search(log, FakeEmbedder(), "vehicle", limit=1).behind == 0
+
+
 def test_vectors_lie_outside_the_log_as_float16_with_model_and_dimension(log: Path, cache: Path) -> None:
     before = sorted(log.rglob("*"))
     search(log, FakeEmbedder(), "vehicle")
@@ -222,6 +360,36 @@ def test_many_small_files_of_vectors_become_one(log: Path) -> None:
     assert len(list(store.folder.glob("*.parquet"))) <= 2
     assert len(other.known_rows()) == len(other.known_files()) == MANY_FILES + 2
     assert other.held().vectors.shape == (MANY_FILES + 2, 2)
+
+
+def test_rows_that_were_put_together_are_seldom_moved_again(log: Path) -> None:
+    store = VectorStore(log, model="m", dimension=2)
+
+    def add(begin: int, count: int) -> None:
+        parts = [
+            PartText(
+                row=f"{n}-0",
+                source_id="gate",
+                session="s0",
+                wall=False,
+                begin_us=0,
+                end_us=1,
+                open=False,
+                text="x",
+            )
+            for n in range(begin, begin + count)
+        ]
+        store.add(parts, np.tile(np.asarray([1.0, 0.0], np.float32), (count, 1)), [f"file-{begin}"])
+
+    with store.adding():
+        add(0, 1000)
+        (large,) = store.folder.glob("*.parquet")
+        for number in range(4 * MANY_FILES):
+            add(1000 + number, 1)
+    assert large.exists()
+    assert len(list(store.folder.glob("*.parquet"))) <= MANY_FILES
+    assert len(store.known_rows()) == store.held().vectors.shape[0] == 1000 + 4 * MANY_FILES
+    assert len(store.known_files()) == 1 + 4 * MANY_FILES
 
 
 def test_parts_of_one_event_are_one_answer(tmp_path: Path) -> None:

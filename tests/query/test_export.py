@@ -70,6 +70,25 @@ def test_arrows_and_blank_lines_in_a_text_do_not_make_cues_in_srt(root: Path) ->
     assert "\n4\n00:59:59,500 --> 01:00:04,000\n仓库门\n" in text
 
 
+def test_no_text_is_a_tag_or_a_position_to_players(tmp_path: Path) -> None:
+    write(tmp_path, [clip(0, 10, event(1, 2, r"{\an8}<b>x</b> {seen}"))])
+    assert exported(tmp_path, "srt").splitlines()[2] == "｛\\an8｝＜b＞x＜/b＞ ｛seen｝"
+    assert exported(tmp_path, "vtt").splitlines()[4] == "｛\\an8｝&lt;b&gt;x&lt;/b&gt; ｛seen｝"
+    path = tmp_path / "gate.srt"
+    path.write_text(exported(tmp_path, "srt"), "utf-8")
+    with av.open(str(path)) as container:
+        shown = [line.ass.decode() for packet in container.demux() for line in packet.decode()]
+    assert [line.split(",", 8)[8] for line in shown] == ["｛\\an8｝＜b＞x＜/b＞ ｛seen｝"]
+
+
+def test_a_report_has_no_links_however_they_are_written(tmp_path: Path) -> None:
+    write(tmp_path, [clip(0, 10, event(1, 2, "https://evil.example/x WWW.evil.example a@b.co 9:05 www"))])
+    assert exported(tmp_path, "markdown").splitlines()[-1] == (
+        "| 00:01 | 00:02 | motion | https:&#8203;//evil.example/x WWW&#8203;.evil.example a@&#8203;b.co "
+        "9:05 www |"
+    )
+
+
 def test_ffmpeg_reads_the_chapters_one_after_the_other(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "chapters.txt"
     path.write_text(exported(root, "ffmetadata"), "utf-8")
@@ -94,13 +113,14 @@ def test_chapter_lines_begin_at_zero_and_are_ten_seconds_apart(root: Path) -> No
 
 
 def test_a_spreadsheet_reads_the_csv_and_runs_none_of_it(tmp_path: Path) -> None:
-    texts = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", 'a,"b"\nc', "plain"]
+    hidden = ["\n=1", "＝1", "＋1", "－1", "＠x", "\u3000 ＝1"]
+    texts = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", *hidden, 'a,"b"\nc', "plain"]
     events = [event(i, i + 0.5, text, attributes='{"a": [1, "x"]}') for i, text in enumerate(texts)]
-    write(tmp_path, [clip(0, 10, *events)])
+    write(tmp_path, [clip(0, 20, *events)])
     rows = list(csv.DictReader(io.StringIO(exported(tmp_path, "csv"))))
-    assert [row["description"] for row in rows] == ["'" + t for t in texts[:5]] + texts[5:]
+    assert [row["description"] for row in rows] == ["'" + t for t in texts[:11]] + texts[11:]
     assert rows[0]["attributes"] == '{"a": [1, "x"]}'
-    assert [float(row["start_s"]) for row in rows] == list(range(7))
+    assert [float(row["start_s"]) for row in rows] == list(range(13))
 
 
 def test_an_empty_export_is_still_valid(tmp_path: Path) -> None:

@@ -146,6 +146,39 @@ def test_a_store_that_does_not_answer_leaves_the_copy_and_says_so_in_one_sentenc
     assert files(here) == files(there)
 
 
+class Disturbed(Mirror):
+    """A copy in which, once, something makes a folder of the file `name` while it is brought up to date."""
+
+    name = ""
+
+    def _copies(self) -> Iterator[tuple[str, Path]]:
+        yield from list(super()._copies())
+        if self.name:
+            (self.root / self.name).unlink()
+            (self.root / self.name).mkdir()
+
+
+def test_a_file_that_cannot_be_removed_is_one_sentence_and_the_next_round_goes_on(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    write(there, CLIPS)
+    bucket.put(there)
+    mirror = Disturbed(bucket.uri, root=here)
+    mirror.sync()
+    gone = parquet(there)[0]
+    bucket.remove(gone)
+    mirror.sync()
+    mirror.name = gone
+    with pytest.raises(LogError) as told:
+        mirror.sync()
+    assert str(told.value).startswith("cannot keep the copy of the log 's3://")
+    assert str(told.value).endswith(f"{str(here / gone)!r}; see to its disk and rights")
+    mirror.name = ""
+    (here / gone).rmdir()
+    assert mirror.sync() == Synced(copied=0, removed=0, files=len(files(there)) - 1)
+
+
 @pytest.mark.parametrize(
     ("log", "remote"),
     [

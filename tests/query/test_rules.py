@@ -394,6 +394,14 @@ def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, text
     assert "\n" not in str(error.value)
 
 
+def test_an_address_that_cannot_be_used_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("rules: [{name: a, kind: x, webhooks: [{url: {secret: 1}, secret_env: S}]}]")
+    with pytest.raises(ConfigError, match=r"rule a, webhooks\.0\.url: Input should be") as error:
+        load_rules(path)
+    assert "'secret'" not in str(error.value)
+
+
 def test_a_file_that_is_not_there_is_told_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="check --rules"):
         load_rules(tmp_path / "none.yaml")

@@ -35,8 +35,9 @@ WAIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
-def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
+    monkeypatch.setenv("SIGHTLOG_CACHE", str(tmp_path_factory.mktemp("cache") / "cache"))
 
 
 @dataclass
@@ -286,8 +287,91 @@ def test_waits_grow_to_an_hour_and_differ_by_chance() -> None:
     assert wait_s(1, chance=lambda: 1.0) == 2.5
 
 
-def test_an_address_is_shown_without_its_path() -> None:
-    assert shown_url("https://hooks.example.org:8443/T0/secret?x=1") == "https://hooks.example.org:8443/..."
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.org:8443/T0/secret?x=1", "https://hooks.example.org:8443/..."),
+        ("https://hooks.example.org?token=secret", "https://hooks.example.org/..."),
+        ("https://hooks.example.org#secret", "https://hooks.example.org/..."),
+        ("https://secret:secret@hooks.example.org/secret", "https://hooks.example.org/..."),
+        ("https://ann:se/cret@hooks.example.org/", "..."),
+        ("https://[2001:db8::1]:80/secret", "https://[2001:db8::1]:80/..."),
+        ("hooks.example.org/secret", "..."),
+        ("secret://", "..."),
+    ],
+)
+def test_an_address_is_shown_without_its_path(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+LONG = "https://hooks.example.org/services/T0123456789/B0123456789/" + "s3cret" * 10 + "ab"
+UPPER = "HTTPS://Hooks.Example.ORG/services/T0123456789/B0123456789/s3cret"
+
+
+@pytest.mark.parametrize("url", [LONG, UPPER])
+@pytest.mark.parametrize(
+    ("addresses", "state_after", "said"),
+    [
+        (
+            [],
+            "waiting",
+            "ConnectError: the webhook 'https://hooks.example.org/...' cannot be called: the host "
+            "'hooks.example.org' has no address; see to its name",
+        ),
+        (
+            ["10.0.0.7"],
+            "dead",
+            "the webhook 'https://hooks.example.org/...' is refused: hooks.example.org is 10.0.0.7, a "
+            "private address; if it is meant, name its network in service.allow (10.0.0.7/32)",
+        ),
+    ],
+)
+def test_a_reason_never_holds_a_webhooks_path(
+    url: str, addresses: list[str], state_after: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(LONG) == 121
+
+    async def main() -> None:
+        state = State(None)
+        postman = Postman(state, resolve=lambda host, port: addresses)
+        posted(state, url)
+        await postman.deliver()
+        await postman.close()
+        (letter,) = state.letters(state_after)
+        assert letter.reason == said
+        state.close()
+
+    asyncio.run(main())
+    assert "T0123456789" not in caplog.text
+    assert said in caplog.text
+
+
+def test_what_a_receiver_repeats_of_the_path_is_not_kept() -> None:
+    echo = b"Cannot POST /hook/very-secret-path (no very-secret-path, <b>very-secret-path</b>)"
+
+    async def tell(state: State, postman: Postman, clock: Clock) -> None:
+        answer = b"404 No\r\nContent-Length: %d\r\n\r\n%b" % (len(echo), echo)
+        async with receiving(answer) as receiver:
+            posted(state, receiver.url)
+            await postman.deliver()
+        (letter,) = state.letters("waiting")
+        assert letter.reason == "the receiver answered 404: Cannot POST /... (no ..., <b>...</b>)"
+
+    story(tell)
+
+
+def test_a_webhook_that_is_no_url_is_not_repeated() -> None:
+    async def tell(state: State, postman: Postman, clock: Clock) -> None:
+        posted(state, "https://ann:se/cret@hooks.example.org/", name="port:rule")
+        posted(state, "hooks.example.org/T0/s3cret", name="scheme:rule")
+        await postman.deliver()
+        reasons = {letter.id: letter.reason for letter in state.letters("dead")}
+        assert reasons == {
+            "port:rule": "the webhook is refused: it is no URL; write it again",
+            "scheme:rule": "the webhook '...' is refused: '' is not one of http, https",
+        }
+
+    story(tell, allow=[])
 
 
 KILLED = """
@@ -362,30 +446,72 @@ def test_rules_run_from_the_commit_to_the_receiver(tmp_path: Path) -> None:
 
 
 def test_one_process_only_evaluates_the_rules_of_a_log(tmp_path: Path) -> None:
-    first, second = RulesLock(tmp_path), RulesLock(tmp_path)
+    log = tmp_path / "log"
+    log.mkdir()
+    (tmp_path / "link").symlink_to(log)
+    first = RulesLock(tmp_path / "state", log)
     first.acquire()
-    with pytest.raises(RulesBusyError, match=f"evaluated by process {os.getpid()} already"):
+    for folder, root in (("state", "log"), ("other", "log"), ("other", "link")):  # no --state helps
+        second = RulesLock(tmp_path / folder, tmp_path / root)
+        with pytest.raises(RulesBusyError) as told:
+            second.acquire()
+        assert str(told.value) == (
+            f"the rules of this log are evaluated by process {os.getpid()} already: serve without --rules "
+            f"beside it, or stop it (its state is {str(tmp_path / 'state')!r})"
+        )
+    other = RulesLock(tmp_path / "third", tmp_path / "another")
+    other.acquire()  # the rules of another log
+    other.release()
+    first.release()
+    second.acquire()
+    second.release()
+    default = RulesLock(state_folder(None, log), log)
+    default.acquire()
+    default.release()
+
+
+def test_a_state_folder_is_for_one_log(tmp_path: Path) -> None:
+    first, second = (RulesLock(tmp_path / "state", tmp_path / name) for name in ("one", "two"))
+    first.acquire()
+    with pytest.raises(RulesBusyError, match=r"holds the rules of another log, '.*one', which process"):
         second.acquire()
     first.release()
     second.acquire()
     second.release()
 
 
+def test_without_a_place_beside_the_cache_the_state_folder_alone_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SIGHTLOG_CACHE", str(tmp_path / "file" / "cache"))
+    first, second = (RulesLock(tmp_path / "state", tmp_path / "log") for _ in range(2))
+    first.acquire()
+    assert "a process with another --state is not noticed; set SIGHTLOG_CACHE" in caplog.text
+    with pytest.raises(RulesBusyError, match=f"evaluated by process {os.getpid()} already"):
+        second.acquire()
+    first.release()
+    with pytest.raises(StateError, match="name another folder with --state"):
+        RulesLock(tmp_path / "file" / "state", tmp_path / "log").acquire()
+
+
 def test_a_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from query.rules_runner import RulesLock\n"
-        "RulesLock(Path(sys.argv[1])).acquire(); print(1, flush=True); input()"
+        "lock = RulesLock(Path(sys.argv[1]), Path(sys.argv[2])); lock.acquire()\n"
+        "print(1, flush=True); input()"
     )
+    log = tmp_path / "log"
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path / "theirs"), str(log)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).resolve().parents[2],
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        lock = RulesLock(tmp_path)
-        with pytest.raises(RulesBusyError, match=f"process {child.pid} already"):
+        lock = RulesLock(tmp_path / "ours", log)
+        with pytest.raises(RulesBusyError, match=f"process {child.pid} already.*theirs"):
             lock.acquire()
         child.kill()
         child.wait()

@@ -173,6 +173,7 @@ def test_the_timeline_counts_events_and_says_what_was_looked_at(ask: Asking) -> 
         ("/v1/at?source=gate&time=1&time=2", 400, "time is given more than once"),
         ("/v1/events?where=waits", 400, "cannot read the condition 'waits'"),
         ("/v1/events?start=50&end=40&source=gate", 400, "the end is not after the start"),
+        ("/v1/events?start=00:50&end=00:40", 400, "from 00:50 to 00:40 is no range"),
         ("/v1/events?text=!", 400, "holds no letter or digit"),
         ("/v1/events?limit=1001", 400, "'limit' cannot be '1001'"),
         ("/v1/events?cursor=abc", 400, "this cursor cannot be read"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from query.log import open_log
+from query.service.health import UNREADY
 from query.service.metrics import Metrics
 from tests.query.logs import clip, event, register, write
 from tests.query.service.asking import Asking
@@ -93,7 +94,8 @@ def test_a_report_says_what_was_not_seen_and_lets_no_text_be_markup(tmp_path: Pa
         "",
         "| from | to | kind | what |",
         "|---|---|---|---|",
-        r"| 00:01 | 00:02 | motion | \<script\>1\</script\> \| \[x\](http://e) \# \`rm\` \*b\* \# head |",
+        r"| 00:01 | 00:02 | motion | \<script\>1\</script\> \| \[x\](http:&#8203;//e) \# "
+        r"\`rm\` \*b\* \# head |",
     ]
 
 
@@ -110,6 +112,69 @@ def test_probes_answer_without_a_log_and_with_one(tmp_path: Path, ask: Asking) -
 def test_a_folder_that_holds_other_things_is_not_ready(tmp_path: Path) -> None:
     (tmp_path / "holiday.txt").write_text("x")
     assert "holds other things than a log" in Asking(tmp_path).problem("/ready", 503)
+
+
+def test_why_it_is_not_ready_is_told_to_who_may_read_and_to_the_services_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "log"
+    root.mkdir()
+    (root / "holiday.txt").write_text("x")
+    token = tmp_path / "token"
+    token.write_text("a-token-that-is-long-enough-to-be-taken")
+    asking = Asking(root, read_token_file=token)
+    told = asking.problem("/ready", 503)
+    assert told == UNREADY
+    assert asking.get("/ready", authorization="Bearer wrong").json()["detail"] == UNREADY
+    bearer = f"Bearer {token.read_text()}"
+    why = "the log's folder holds other things than a log; see --log"
+    assert asking.get("/ready", authorization=bearer).json()["detail"] == why
+    assert [record.getMessage() for record in caplog.records if record.name == "query.service.health"] == [
+        f"not ready: {why}"
+    ]
+
+
+ODD = ('{"x": NaN}', '{"x": 1e999}', "[1]", "{", '{"a":' * 3000 + "1" + "}" * 3000, '{"x": "\\ud800"}')
+LISTINGS = (
+    "/v1/at?source=gate&time=1",
+    "/v1/events?where=x=2",
+    "/v1/events?source=gate&raw=true",
+    "/v1/search?q=knock",
+    "/v1/ask?q=was+there+a+knock",
+    "/v1/export?source=gate&format=csv",
+)
+
+
+@pytest.mark.parametrize("attributes", ODD, ids=["nan", "1e999", "list", "broken", "deep", "half"])
+def test_one_odd_row_of_another_writer_costs_nobody_an_answer(tmp_path: Path, attributes: str) -> None:
+    odd = event(1, 2, "a knock")
+    for name, value in (("attributes", attributes), ("confidence", float("nan"))):
+        object.__setattr__(odd, name, value)
+    root = write(tmp_path / "log", [clip(0, 10, odd, event(3, 4, "a knock", attributes='{"x": 2}'))])
+    register(root)
+    asking = Asking(root)
+    answers = [asking.get(address) for address in LISTINGS]
+    assert [answer.status_code for answer in answers] == [200] * len(LISTINGS)
+    (shown,) = answers[0].json()["covering"]
+    assert (shown["description"], shown["confidence"]) == ("a knock", None)
+    known = {ODD[0]: {"x": None}, ODD[1]: {"x": None}, ODD[5]: {"x": "?"}}
+    assert shown["attributes"] == known.get(attributes, {})
+    assert [one["start_s"] for one in answers[1].json()["events"]] == [3.0]
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(float("nan"), 2.0), (float("-inf"), 2.0), (0.0, -1.0)])
+def test_an_event_whose_times_are_none_is_where_its_clip_is(
+    tmp_path: Path, start_s: float, end_s: float
+) -> None:
+    odd = event(1, 2, "a knock")
+    commit = clip(0, 10, odd)
+    object.__setattr__(odd, "start_s", start_s)  # as another writer may have left it
+    object.__setattr__(odd, "end_s", end_s)
+    root = write(tmp_path / "log", [commit])
+    register(root)
+    (shown,) = Asking(root).json("/v1/events?source=gate")["events"]
+    assert (shown["start_s"], shown["end_s"]) == (0.0, max(end_s, 0.0))
+    assert shown["flags"] == ["clamped"]
 
 
 def test_the_numbers_count_requests_by_route_and_know_how_old_the_log_is(small_log: Path) -> None:

@@ -22,13 +22,16 @@ class Store(Mirror):
     def __init__(self, root: Path) -> None:
         super().__init__("s3://bucket/log", root=root)
         self.answers = True
+        self.error: Exception = LogError(
+            "cannot read the log 's3://bucket/log': no answer; check the network"
+        )
         self.rounds = 0
 
     def sync(self) -> Synced:
         """Copies nothing."""
         self.rounds += 1
         if not self.answers:
-            raise LogError("cannot read the log 's3://bucket/log': no answer; check the network")
+            raise self.error
         return Synced(copied=0, removed=0, files=0)
 
 
@@ -67,3 +70,34 @@ def test_a_store_that_does_not_answer_at_first_is_a_sentence(tmp_path: Path) -> 
     store.answers = False
     with pytest.raises(LogError, match="no answer"):
         Following(store, every_s=1.0).sync()
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (RuntimeError("the first line\nand another"), "the first line"),
+        (PermissionError(13, "Permission denied", "/x"), "[Errno 13] Permission denied: '/x'"),
+        (RuntimeError(), "RuntimeError"),
+        (LogError(""), "LogError"),
+    ],
+)
+def test_no_error_ends_following_and_each_outage_is_told_once(
+    tmp_path: Path, error: Exception, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path)
+    store.error, store.answers = error, False
+    following = Following(store, every_s=0.001)
+
+    async def check() -> None:
+        async with following.running():
+            while store.rounds < 3:
+                await asyncio.sleep(0.001)
+            assert following.trouble == trouble
+            store.answers = True
+            while following.trouble:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(check(), 60))
+    assert following.synced_s is not None
+    (told,) = caplog.messages
+    assert told == f"{trouble}; what was copied is answered, and it is tried again"
