@@ -137,6 +137,8 @@ def commit_delays(root: Path, url: str, count: int = 20) -> dict[str, dict[str, 
     writer.setup()
     told: dict[str, float] = {}
     tail = urlopen(f"{url}/v1/tail?source=fresh", timeout=60)
+    while not tail.readline().startswith(b"id:"):  # from here on it follows
+        pass
 
     def follow() -> None:
         for line in tail:
