@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import results_io
-from operators.core import Clip, Signals
+from operators.core import Clip
 from operators.engine import EngineBackend, EngineSettings
 from operators.model import Request
 from operators.prompt import Prompt
+from operators.signals import Unmeasured
 
 CLIP_S = 10.0
 _DISTINCT = 1 << 21  # first bytes of clips; two clips that start at the same one are this many clips apart
@@ -58,6 +59,7 @@ class Profile:
 PROFILES = {
     "a_128": Profile(frames=20, out=128, in_flight=256, limit_clips_s=37.0),
     "b_100": Profile(frames=80, out=100, in_flight=96, limit_clips_s=8.56),
+    "a_16x9": Profile(frames=20, out=128, in_flight=256, height=320, width=576),
     "b_1": Profile(frames=80, out=1, in_flight=48, limit_clips_s=9.5),
     "a_alone": Profile(frames=20, out=128, in_flight=1),
     "b_alone": Profile(frames=80, out=100, in_flight=1),
@@ -86,29 +88,8 @@ class Clips:
             end_s=CLIP_S,
             frames=self._noise[first : first + size].reshape(frames, height, width, 3),
             pts_s=times_s,
-            signals=nothing(),
+            signals=Unmeasured().cut(0.0, CLIP_S),
         )
-
-
-def nothing() -> Signals:
-    """Returns the signals of a clip of which nothing was measured."""
-    times, values = np.zeros(0), np.zeros(0, np.float32)
-    return Signals(
-        start_s=0.0,
-        end_s=CLIP_S,
-        pts_s=times,
-        cut=values,
-        change=values,
-        luma=values,
-        black=np.zeros(0, bool),
-        frozen=np.zeros(0, bool),
-        motion_pts_s=times,
-        motion=np.zeros((0, 12, 16), np.uint8),
-        sharp=np.zeros((0, 12, 16), np.uint8),
-        thumbs=np.zeros((0, 144, 192), np.uint8),
-        sound_pts_s=times,
-        loudness_db=values,
-    )
 
 
 async def load(backend: EngineBackend, clips: Clips, profile: Profile, waves: int) -> dict[str, Any]:

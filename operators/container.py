@@ -114,12 +114,13 @@ def open_video(path: Path | str, limits: DecodeLimits, *, hwaccel: str | None = 
     """Opens the local file at `path` under `limits` and chooses its streams; the caller closes the container.
 
     The picture is the largest video stream, the first of equals, covers left out; the sound is FFmpeg's best
-    match to it. `hwaccel` names a kind of FFmpeg's hardware decoders (`cuda`: NVDEC); what those cannot
-    decode is decoded as without. Raises NotVideoError or LimitError; DecoderError where there is no such
-    hardware.
+    match to it. `hwaccel` names a kind of FFmpeg's hardware decoders (`cuda`: NVDEC) and, after a colon, the
+    device (`cuda:1`); what it cannot decode is decoded as without. Raises NotVideoError or LimitError;
+    DecoderError where there is no such hardware.
     """
     path = Path(path)
     check_file(path)
+    kind, _, device = (hwaccel or "").partition(":")
     options = {
         "format_whitelist": ",".join(limits.formats),
         "protocol_whitelist": ",".join(limits.protocols),
@@ -135,10 +136,10 @@ def open_video(path: Path | str, limits: DecodeLimits, *, hwaccel: str | None = 
             options=options,
             timeout=(limits.open_timeout_s, limits.read_timeout_s),
             metadata_errors="replace",
-            hwaccel=None if hwaccel is None else HWAccel(hwaccel, allow_software_fallback=True),
+            hwaccel=HWAccel(kind, device=device or None, allow_software_fallback=True) if kind else None,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if hwaccel is not None:
+        if kind:
             open_video(path, limits).container.close()  # raises if it is the file's fault
             raise DecoderError(
                 f"no {hwaccel!r} decoder can be used here ({error}); set decode.hwaccel to none, or see what "

@@ -59,8 +59,9 @@ class FileDecoder:
     `from_s`: begins with the picture on screen at that media second, and yields it and all later ones, and
     the sounds from there, exactly as a decode of the whole file does; only `index` counts from where decoding
     began. Where the container has no exact index, everything before is decoded and dropped. One decoder
-    thread is the cheapest; more help only a single file that must be done soon. With `hwaccel` (`cuda`) the
-    hardware decodes, and pictures come as it gives them (NV12), in this machine's memory.
+    thread is the cheapest; more help only a single file that must be done soon. With `hwaccel` (`cuda`,
+    or `cuda:1` for the second device) the hardware decodes, and pictures come as it gives them (NV12),
+    in this machine's memory.
 
     Entering raises NotVideoError, LimitError or DecoderError. Iterating raises NotVideoError when not one
     picture came out, and nothing else: what goes wrong later is in `report`.

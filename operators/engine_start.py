@@ -44,7 +44,7 @@ class EngineSettings(BaseModel):
         description="share of a GPU's memory for weights and KV cache; the rest holds pictures in work",
     )
     chunked_prefill_size: int = Field(
-        default=16384,
+        default=32768,
         ge=512,
         description="prompt tokens computed at once; more fills the GPU, and delays replies",
     )
@@ -63,6 +63,11 @@ class EngineSettings(BaseModel):
     )
     kv_cache_dtype: str = Field(
         default="auto", description="fp8_e4m3 halves the KV cache; only worth it when that is full"
+    )
+    page_size: int = Field(
+        default=128,
+        ge=1,
+        description="tokens a page of the KV cache; FlashAttention 3 loads pages of 128 in one piece",
     )
     attention_backend: str | None = Field(default=None, description="none: SGLang's choice, fa3 on an H200")
     mm_attention_backend: str | None = Field(
@@ -124,6 +129,7 @@ def engine_arguments(settings: EngineSettings, folder: Path) -> dict[str, Any]:
         "context_length": settings.context_length,
         "schedule_conservativeness": settings.schedule_conservativeness,
         "kv_cache_dtype": settings.kv_cache_dtype,
+        "page_size": settings.page_size,
         # our patches are made on the CPU, and 0.5.17's CUDA transport can mix clips up (SGLang PR #40621)
         "mm_feature_transport": "cpu",
         "mm_processor_worker_num": settings.mm_processor_worker_num,

@@ -9,6 +9,7 @@ has the figures. Words:
 - `together`: the clips of a prefill batch are encoded by one call of the vision encoder instead of one each.
 - `vision`: the encoder's own kernels (`sglang_vision`).
 - `experts`: DeepGEMM for the experts of a prefill, Triton for the few rows of a decode step.
+- `text`: norm and rotary embedding of query and key in one kernel (`sglang_text`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 VERSION = "0.5.17"
 SWITCH = "SIGHTLOG_SGLANG"
 READY = "SIGHTLOG_SGLANG_READY"  # a file to be written once the hooks are in, so that nobody sends in vain
-ALL = ("bytes", "together", "vision", "experts")
+ALL = ("bytes", "together", "vision", "experts", "text")
 # Activations of one encoder call: the widest is 4304 values a patch, so this is 2.3 GB.
 _PATCHES_PER_CALL = 262_144
 # A decode step has at most this many rows; DeepGEMM pads each expert to 128 of them.
@@ -55,6 +56,7 @@ def register() -> None:
             (f"{srt}.layers.quantization.fp8.Fp8MoEMethod.create_moe_runner", _two, HookType.AFTER),
             (f"{srt}.layers.quantization.fp8.Fp8MoEMethod.apply", _choose, HookType.AROUND),
         ],
+        "text": [(f"{srt}.models.qwen3_moe.Qwen3MoeAttention.apply_qk_norm_rope", _turn, HookType.AROUND)],
     }
     for word in ALL:
         for target, hook, kind in hooks[word] if word in wanted else ():
@@ -151,3 +153,13 @@ def _choose(original: Any, method: Any, layer: Any, dispatch_output: Any) -> Any
     if runners is not None:
         method.runner = runners[len(dispatch_output.hidden_states) > _DECODE_ROWS]
     return original(method, layer, dispatch_output)
+
+
+def _turn(original: Any, attention: Any, qkv: Any, positions: Any, forward_batch: Any) -> Any:
+    """Runs our kernel where it can stand in for SGLang's."""
+    from operators import sglang_text
+
+    if not sglang_text.can_run(attention, qkv, positions):
+        return original(attention, qkv, positions, forward_batch)
+    attention._used_fused_qk_norm_rope_last_call = True  # the key is not in the cache yet
+    return sglang_text.query_key_value(attention, qkv, positions)

@@ -111,6 +111,46 @@ class SignalMeter:
         self._filter.reset()
 
 
+class Unmeasured:
+    """Measures nothing: for clips whose signals nobody reads, neither the builtin describer nor the gate.
+
+    Measuring costs about a tenth of decoding 1080p.
+    """
+
+    def add_picture(self, frame: av.VideoFrame, pts_s: float) -> None:
+        """Takes no notice."""
+
+    def add_sound(self, frame: av.AudioFrame, pts_s: float) -> None:
+        """Takes no notice."""
+
+    def cut(self, start_s: float, end_s: float) -> Signals:
+        """Returns the signals of a time of which nothing was measured."""
+        seconds, values, flags = np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.bool_)
+        grid = np.zeros((0, ROWS, COLS), np.uint8)
+        return Signals(
+            start_s=start_s,
+            end_s=end_s,
+            pts_s=seconds,
+            cut=values,
+            change=values,
+            luma=values,
+            black=flags,
+            frozen=flags,
+            motion_pts_s=seconds,
+            motion=grid,
+            sharp=grid,
+            thumbs=np.zeros((0, *THUMB), np.uint8),
+            sound_pts_s=seconds,
+            loudness_db=values,
+        )
+
+    def reset(self) -> None:
+        """Forgets nothing."""
+
+    def gap(self) -> None:
+        """Takes no notice."""
+
+
 class MotionMeter:
     """Compares the pictures of one stream about five times a second; remembers one picture."""
 

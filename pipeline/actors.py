@@ -24,7 +24,7 @@ from operators.engine_start import catch_failures
 from operators.errors import EngineDiedError, LimitError, ReplyTimeoutError
 from operators.gate import QuietGate
 from operators.probe import MediaInfo, probe
-from operators.signals import SignalMeter
+from operators.signals import SignalMeter, Unmeasured
 from operators.subtitles import read_embedded, read_sidecars
 from pipeline.config import Settings
 from pipeline.describers import build_describers, build_model
@@ -59,13 +59,19 @@ class DecodeTask:
 
 
 class Decoder:
-    """Cuts files into clips, one file at a time, in a process that may die alone."""
+    """Cuts files into clips, one file at a time, in a process that may die alone.
 
-    def __init__(self, settings: Settings) -> None:
+    `hwaccel` is what it decodes with, see `FileDecoder`; None: the CPU.
+    """
+
+    def __init__(self, settings: Settings, hwaccel: str | None = None) -> None:
         return_freed()
+        if settings.describer == "sglang":
+            os.nice(5)  # decoders on every core must not keep the engine's scheduler from its GPU
         self._settings = settings
+        self._hwaccel = hwaccel
         self._report: DecodeReport | None = None
-        _limit_memory(settings.decode.memory_bytes)
+        _limit_memory(settings.decode.memory_bytes, reserves=hwaccel is not None)
 
     def pid(self) -> int:
         """Returns its process id."""
@@ -98,13 +104,13 @@ class Decoder:
         decode_from_s = settings.clips.decode_from_s(task.needed_from_s)
         decode = settings.decode
         with FileDecoder(
-            task.path, limits=decode.limits, from_s=decode_from_s, hwaccel=decode.hwaccel
+            task.path, limits=decode.limits, from_s=decode_from_s, hwaccel=self._hwaccel
         ) as decoder:
             builder = ClipBuilder(
                 source_id=task.source_id,
                 session=task.session,
                 settings=settings.clips,
-                meter=SignalMeter(keep_stills=settings.builtin.enabled and settings.builtin.text),
+                meter=_meter(settings),
                 gate=QuietGate(settings.gate) if settings.gate.enabled else None,
                 start_time=task.start_time,
                 time_source=TimeSource.USER if task.start_time else TimeSource.NONE,
@@ -258,11 +264,21 @@ class Sink:
         self._open = False
 
 
-def _limit_memory(extra_bytes: int) -> None:
-    """Lets this process grow by `extra_bytes` of address space and no more."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+def _meter(settings: Settings) -> SignalMeter | Unmeasured:
+    """Returns what measures the pictures, for those who read it."""
+    if not (settings.builtin.enabled or settings.gate.enabled):
+        return Unmeasured()
+    return SignalMeter(keep_stills=settings.builtin.enabled and settings.builtin.text)
+
+
+def _limit_memory(extra_bytes: int, *, reserves: bool) -> None:
+    """Lets this process grow by `extra_bytes` of memory and no more.
+
+    Counted in address space, or, for a process that reserves much more of that than it uses (CUDA), in
+    writable memory.
+    """
+    size, *_, data, _ = (int(pages) for pages in Path("/proc/self/statm").read_text().split())
+    kind, pages = (resource.RLIMIT_DATA, data) if reserves else (resource.RLIMIT_AS, size)
     limit = pages * resource.getpagesize() + extra_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(
-        resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
-    )
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))

@@ -43,6 +43,12 @@ class DecodeSettings(BaseModel):
         default=None,
         description="cuda: an NVIDIA GPU's own decoders, where cores are too few for the engine; none: CPU",
     )
+    hwaccel_decoders: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="decoding actors that use a GPU's decoders, with 0.5 GB of it each; others use the CPU",
+    )
     memory_bytes: int = Field(
         default=4 * 2**30,
         ge=2**29,

@@ -117,3 +117,9 @@ def gpu_count() -> int:
     """Returns how many NVIDIA GPUs this machine has, by the driver's own list."""
     folder = Path("/proc/driver/nvidia/gpus")
     return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def visible_gpus() -> int:
+    """Returns how many of them this process may use, as `CUDA_VISIBLE_DEVICES` says."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return gpu_count() if named is None else len([name for name in named.split(",") if name.strip()])

@@ -13,9 +13,10 @@ import ray
 from ray.exceptions import RayTaskError
 
 from operators.errors import InputError, SightlogError
+from pipeline import machine
 from pipeline.actors import ClipDescriber, Decoder, ModelActor, Sink
 from pipeline.cluster import actor
-from pipeline.config import Settings
+from pipeline.config import DecodeSettings, Settings
 from pipeline.describers import gpus_each, located, run_settings
 from pipeline.looking import Lookers
 from pipeline.models import ModelPool
@@ -58,7 +59,11 @@ async def actors(settings: Settings, sizes: Sizes, *, forgiving: bool = False) -
     # better.
     num_cpus = 0.0 if settings.ray.address is None else 1.0
     sink = actor(Sink, settings, metadata, local=True, retries=-1)
-    decode = [actor(Decoder, settings, local=True) for _ in range(sizes.decoders)]
+    devices = hardware_decoders(settings.decode, machine.visible_gpus())
+    decode = [
+        actor(Decoder, settings, devices[number] if number < len(devices) else None, local=True)
+        for number in range(sizes.decoders)
+    ]
     describe = [
         actor(ClipDescriber, settings, local=False, num_cpus=num_cpus, retries=_DEATHS_PER_CLIP)
         for _ in range(sizes.describers)
@@ -102,6 +107,15 @@ async def actors(settings: Settings, sizes: Sizes, *, forgiving: bool = False) -
             await _end(model, _CLOSE_LIVE_S if forgiving else _CLOSE_S)
         for handle in (*decode, *describe, *model, sink):
             ray.kill(handle)
+
+
+def hardware_decoders(settings: DecodeSettings, gpus: int) -> list[str]:
+    """Returns what the first decoders decode with (`cuda:0`, `cuda:1`, ...); all others use the CPU."""
+    if settings.hwaccel is None:
+        return []
+    return [
+        f"{settings.hwaccel}:{gpu}" for _ in range(settings.hwaccel_decoders) for gpu in range(max(gpus, 1))
+    ]
 
 
 async def _set_up(handle: Any) -> None:

@@ -133,9 +133,10 @@ HOMES: dict[str, set[str]] = {
         "operators/engine_checks.py",
         "operators/patches.py",
         "operators/sglang_plugin.py",
+        "operators/sglang_text.py",
         "operators/sglang_vision.py",
     },
-    "triton": {"operators/sglang_vision.py"},
+    "triton": {"operators/sglang_text.py", "operators/sglang_vision.py"},
 }
 MODULES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.later import later
+
+torch = later("torch")
 pytestmark = pytest.mark.gpu
 
 PATCHES, HEADS, WIDTH = 1568, 16, 1152

@@ -15,7 +15,7 @@ from operators.clips import ClipBuilder, ClipSettings
 from operators.core import F32, U8, Signals
 from operators.decode import FileDecoder
 from operators.light import likeness
-from operators.signals import SignalMeter
+from operators.signals import SignalMeter, Unmeasured
 from tests.operators.footage import RATE, frame_of, hear, yard
 
 
@@ -206,3 +206,19 @@ def test_video_that_is_tiny_tall_or_wide_is_measured(meter: SignalMeter) -> None
         meter.add_picture(frame_of(picture), float(at_s))
         meter.add_picture(frame_of(picture + 200), at_s + 0.3)
     assert meter.cut(0.0, 4.0).thumbs.shape == (8, 144, 192)
+
+
+def test_where_nobody_reads_signals_a_clip_has_none_and_the_same_frames(
+    meter: SignalMeter, media: Path
+) -> None:
+    clips = []
+    for measure in (meter, Unmeasured()):
+        builder = ClipBuilder(source_id="a", session="s", settings=ClipSettings(clip_s=5.0), meter=measure)
+        with FileDecoder(media / "cuts_montage.mp4") as decoder:
+            clips.append([clip for item in decoder for clip in builder.add(item)])
+    for measured, unmeasured in zip(*clips, strict=True):
+        assert np.array_equal(measured.frames, unmeasured.frames)
+        assert len(measured.signals.pts_s) > 100
+        none = unmeasured.signals
+        assert (none.start_s, none.end_s) == (measured.signals.start_s, measured.signals.end_s)
+        assert not any(len(values) for values in (none.pts_s, none.motion, none.thumbs, none.loudness_db))
