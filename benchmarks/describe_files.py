@@ -40,6 +40,7 @@ from pipeline.inputs import InputFile
 
 _OUT = 128
 _GOP, _PIECES, _POOL = 60, 10, 24  # pictures a piece, pieces an encoded file, encoded files
+_HASHED = (8, 6)  # files, clips of each
 
 
 def encode(source: Path, target: Path, first: int, height: int) -> Path:
@@ -122,14 +123,17 @@ def make_files(footage: Path, folder: Path, *, count: int, length_s: float, heig
 
 
 def hashes(files: list[Path], settings: config.Settings) -> list[str]:
-    """Returns a hash of each clip's pixels, of the first three files."""
+    """Returns a hash of the pixels of the first clips of the first files; for a process of its own.
+
+    A decoder limits its process's memory, and that of all it starts: Ray would not start any more.
+    """
     decoder = Decoder(settings)
     found = []
-    for file in files[:3]:
+    for file in files[: _HASHED[0]]:
         task = DecodeTask(path=file, info=decoder.probe(file), source_id=file.stem, session="x")
         found += [
             hashlib.sha256(item.frames.tobytes()).hexdigest()
-            for item in decoder.clips(task)
+            for item in islice(decoder.clips(task), 2 * _HASHED[1])  # each after its row
             if isinstance(item, Clip)
         ]
     return found
@@ -214,7 +218,8 @@ def main() -> None:
             },
         )
 
-    seen = hashes(files, settings(1))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        seen = pool.apply(hashes, (files, settings(1)))
     width, height = fit(given.height * 16 // 9, given.height, settings(1).clips.frame_pixels)
     figures: dict[str, Any] = {
         "files": len(files),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from operators.errors import DescribeError
-from operators.sglang_plugin import ALL, READY, SWITCH, VERSION
+from operators.sglang_plugin import DEFAULT, READY, SWITCH, VERSION
 
 # The signal by which SGLang's processes say that one of them failed; set until the process ends.
 FAILED = threading.Event()
@@ -65,9 +65,7 @@ class EngineSettings(BaseModel):
         default="auto", description="fp8_e4m3 halves the KV cache; only worth it when that is full"
     )
     page_size: int = Field(
-        default=128,
-        ge=1,
-        description="tokens a page of the KV cache; FlashAttention 3 loads pages of 128 in one piece",
+        default=1, ge=1, description="tokens a page of the KV cache; FlashAttention 3 can load 128 at once"
     )
     attention_backend: str | None = Field(default=None, description="none: SGLang's choice, fa3 on an H200")
     mm_attention_backend: str | None = Field(
@@ -180,10 +178,10 @@ def sglang_version() -> str:
 
 
 def plugin_words(settings: EngineSettings, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Returns what sightlog's plugin shall do: nothing unless `fast`, else SIGHTLOG_SGLANG or all."""
+    """Returns what sightlog's plugin shall do: nothing unless `fast`, else SIGHTLOG_SGLANG or the usual."""
     if not settings.fast:
         return ()
-    return tuple(word for word in environment.get(SWITCH, ",".join(ALL)).split(",") if word)
+    return tuple(word for word in environment.get(SWITCH, ",".join(DEFAULT)).split(",") if word)
 
 
 def catch_failures() -> bool:

@@ -9,7 +9,8 @@ has the figures. Words:
 - `together`: the clips of a prefill batch are encoded by one call of the vision encoder instead of one each.
 - `vision`: the encoder's own kernels (`sglang_vision`).
 - `experts`: DeepGEMM for the experts of a prefill, Triton for the few rows of a decode step.
-- `text`: norm and rotary embedding of query and key in one kernel (`sglang_text`).
+- `text`: norm and rotary embedding of query and key in one kernel (`sglang_text`). Only when asked for:
+  it has run inside an engine, and was not yet compared with SGLang's own kernels on a GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 VERSION = "0.5.17"
 SWITCH = "SIGHTLOG_SGLANG"
 READY = "SIGHTLOG_SGLANG_READY"  # a file to be written once the hooks are in, so that nobody sends in vain
-ALL = ("bytes", "together", "vision", "experts", "text")
+DEFAULT = ("bytes", "together", "vision", "experts")
+ALL = (*DEFAULT, "text")
 # Activations of one encoder call: the widest is 4304 values a patch, so this is 2.3 GB.
 _PATCHES_PER_CALL = 262_144
 # A decode step has at most this many rows; DeepGEMM pads each expert to 128 of them.

@@ -35,11 +35,12 @@ from operators.engine_start import (
 from operators.errors import DescribeError, EngineDiedError, RecordError
 from operators.model import Completion, Request
 from operators.patches import patchify
-from operators.sglang_plugin import ALL
+from operators.sglang_plugin import DEFAULT
 from operators.tokens import ClipTokenizer
+from tests.later import later
 from tests.operators.asked import PROMPT, FakeEngine, clip_at, reply
 
-torch = pytest.importorskip("torch")
+torch = later("torch")
 GIB = 1024**3
 TIMES_S = [0.0, 0.5, 1.0, 1.5, 2.7]
 
@@ -493,7 +494,7 @@ def test_arguments_follow_the_settings_and_experts_have_the_last_word(tmp_path: 
 
 
 def test_the_plugin_does_all_it_can_unless_it_is_told_otherwise() -> None:
-    assert plugin_words(EngineSettings(), {}) == ALL
+    assert plugin_words(EngineSettings(), {}) == DEFAULT
     assert plugin_words(EngineSettings(), {"SIGHTLOG_SGLANG": "together,vision"}) == ("together", "vision")
     assert plugin_words(EngineSettings(), {"SIGHTLOG_SGLANG": ""}) == ()
     assert plugin_words(EngineSettings(fast=False), {"SIGHTLOG_SGLANG": "bytes"}) == ()
