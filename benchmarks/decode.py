@@ -27,7 +27,7 @@ from operators.clips import ClipSettings
 from operators.decode import FileDecoder, Picture, to_rgb
 from operators.sizing import fit
 settings, scaler, due_s, count = ClipSettings(), VideoReformatter(), 0.0, 0
-with FileDecoder(sys.argv[1], sound=False) as decoder:
+with FileDecoder(sys.argv[1], sound=False, first_of_each=(settings.fps,)) as decoder:
     for picture in decoder:
         if picture.pts_s >= due_s:
             width, height = fit(picture.width, picture.height, settings.frame_pixels)

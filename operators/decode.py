@@ -8,7 +8,7 @@ early is reported.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from operators.errors import NotVideoError
 from operators.mediatime import LateFilter, PictureClock, SoundClock
 from operators.pictures import Picture, Sound, display_size, to_rgb
 from operators.seek import find_key
+from operators.sparse import sparsely
 
 __all__ = ["DecodeLimits", "DecodeReport", "FileDecoder", "Picture", "Sound", "to_rgb"]
 
@@ -61,7 +62,8 @@ class FileDecoder:
     began. Where the container has no exact index, everything before is decoded and dropped. One decoder
     thread is the cheapest; more help only a single file that must be done soon. With `hwaccel` (`cuda`,
     or `cuda:1` for the second device) the hardware decodes, and pictures come as it gives them (NV12),
-    in this machine's memory.
+    in this machine's memory. With `first_of_each` (so many a second) the first picture at or after each
+    multiple of 1/n seconds comes, the last one of all, and of the others only some (`operators.sparse`).
 
     Entering raises NotVideoError, LimitError or DecoderError. Iterating raises NotVideoError when not one
     picture came out, and nothing else: what goes wrong later is in `report`.
@@ -76,6 +78,7 @@ class FileDecoder:
         from_s: float = 0.0,
         thread_count: int = 1,
         hwaccel: str | None = None,
+        first_of_each: Sequence[float] = (),
     ) -> None:
         self._path = Path(path)
         self._limits = limits or DecodeLimits()
@@ -83,6 +86,7 @@ class FileDecoder:
         self._from_s = from_s
         self._thread_count = thread_count
         self._hwaccel = hwaccel
+        self._first_of_each = first_of_each
         self._opened: OpenVideo | None = None
         self._damage = Damage()
         self._splices: list[float] = []
@@ -172,7 +176,13 @@ class FileDecoder:
 
     def _decode(self, key_ticks: int | None) -> Iterator[Picture | Sound]:
         sound = self._file.sound if self._wants_sound else None
-        for packet in self._packets(sound):
+        packets = self._packets(sound)
+        # where a clock may start anew, media times are not known before decoding
+        if self._first_of_each and not (self._file.may_jump or self._file.only_dts):
+            packets = sparsely(
+                packets, self._file.video, seconds=self._media_s, per_second=self._first_of_each
+            )
+        for packet in packets:
             if sound is not None and packet.stream_index == sound.index:
                 yield from self._sounds(sound, cast("av.Packet[av.AudioStream]", packet))
             else:
@@ -254,6 +264,11 @@ class FileDecoder:
             self._corrupt += 1
             self._damage.mark(None if packet is None else packet.pts)
         return frames
+
+    def _media_s(self, pts: int) -> float | None:
+        if self._clock.last is None:
+            return None
+        return self._clock.seconds(self._clock.to_media(pts * self._clock.tick))
 
     def _ticks(self, frame: av.VideoFrame) -> int | None:
         ticks = frame.dts if self._file.only_dts else frame.pts

@@ -102,15 +102,20 @@ class Decoder:
     def _cut(self, task: DecodeTask) -> Iterator[Clip]:
         settings = self._settings
         decode_from_s = settings.clips.decode_from_s(task.needed_from_s)
-        decode = settings.decode
+        clips, meter = settings.clips, _meter(settings)
         with FileDecoder(
-            task.path, limits=decode.limits, from_s=decode_from_s, hwaccel=self._hwaccel
+            task.path,
+            limits=settings.decode.limits,
+            from_s=decode_from_s,
+            hwaccel=self._hwaccel,
+            # signals are of every picture; without them the ones that clips show are enough
+            first_of_each=(clips.fps, 1 / clips.clip_s) if isinstance(meter, Unmeasured) else (),
         ) as decoder:
             builder = ClipBuilder(
                 source_id=task.source_id,
                 session=task.session,
-                settings=settings.clips,
-                meter=_meter(settings),
+                settings=clips,
+                meter=meter,
                 gate=QuietGate(settings.gate) if settings.gate.enabled else None,
                 start_time=task.start_time,
                 time_source=TimeSource.USER if task.start_time else TimeSource.NONE,

@@ -88,6 +88,7 @@ HOMES: dict[str, set[str]] = {
         "operators/served_mp4.py",
         "operators/signals.py",
         "operators/sound.py",
+        "operators/sparse.py",
         "operators/stills.py",
         "operators/subtitles.py",
         "pipeline/doctor.py",

@@ -1,0 +1,118 @@
+"""Leaving pictures out changes no clip: the pictures, their times and the file's end stay what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from operators.clips import ClipBuilder, ClipSettings
+from operators.core import Clip
+from operators.decode import DecodeReport, FileDecoder, Picture
+from operators.signals import Unmeasured
+from tests.operators import drawn
+
+REAL = (
+    "bench_1080p30_60s.mp4",
+    "surv_cars_top.mp4",
+    "screen_jupyterhub_hevc.mp4",
+    "nasa_two_video_streams.mp4",
+)
+AWKWARD = (
+    "bframes_opengop.mp4",
+    "delayed_start.mp4",
+    "editlist_preroll.mp4",
+    "one_keyframe_72s.mp4",
+    "rotated90.mp4",
+    "truncated.mkv",
+    "truncated_faststart.mp4",
+    "vfr_cars.mkv",
+    "vfr_screen.mp4",
+    "video_later_than_audio.mp4",
+)
+
+
+def clips_of(
+    path: Path, clip_settings: ClipSettings, *, sparse: bool, from_s: float = 0.0
+) -> tuple[list[Clip], DecodeReport, int]:
+    """Returns the clips of a file, what became of it, and how many pictures were decoded."""
+    rates: Sequence[float] = (clip_settings.fps, 1 / clip_settings.clip_s) if sparse else ()
+    builder = ClipBuilder(source_id="a", session="s", settings=clip_settings, meter=Unmeasured())
+    clips, pictures = [], 0
+    with FileDecoder(path, from_s=from_s, first_of_each=rates) as decoder:
+        for item in decoder:
+            pictures += isinstance(item, Picture)
+            clips += builder.add(item)
+        clips += builder.finish(decoder.report.end_s)
+        return clips, decoder.report, pictures
+
+
+def same(
+    path: Path, clip_settings: ClipSettings, *, from_s: float = 0.0, pixels: bool = True
+) -> tuple[int, int]:
+    """Asserts that clips are equal with and without; returns how many pictures each way decoded."""
+    all_clips, whole, every = clips_of(path, clip_settings, sparse=False, from_s=from_s)
+    some_clips, sparse, some = clips_of(path, clip_settings, sparse=True, from_s=from_s)
+    assert [c.clip_id for c in some_clips] == [c.clip_id for c in all_clips]
+    for mine, wanted in zip(some_clips, all_clips, strict=True):
+        assert (mine.start_s, mine.end_s) == (wanted.start_s, wanted.end_s)
+        assert mine.pts_s.tolist() == wanted.pts_s.tolist()
+        assert np.array_equal(mine.frames, wanted.frames) or not pixels
+    assert (sparse.end_s, sparse.truncated, sparse.reason) == (whole.end_s, whole.truncated, whole.reason)
+    return every, some
+
+
+@pytest.mark.media
+@pytest.mark.parametrize("name", REAL)
+def test_clips_of_real_footage_are_the_same_and_fewer_pictures_are_decoded(media: Path, name: str) -> None:
+    every, some = same(media / name, ClipSettings())
+    assert some <= every
+    if name == "bench_1080p30_60s.mp4":
+        assert (every, some) == (1800, 1253)
+
+
+@pytest.mark.media
+@pytest.mark.parametrize("name", AWKWARD)
+def test_clips_of_awkward_files_are_the_same(media: Path, name: str) -> None:
+    same(media / "awkward" / name, ClipSettings())
+
+
+@pytest.mark.media
+def test_clips_of_a_damaged_file_have_the_same_times(media: Path) -> None:
+    same(media / "awkward/corrupt_bytes.mp4", ClipSettings(), pixels=False)
+
+
+@pytest.mark.media
+def test_a_decode_from_the_middle_is_the_same(media: Path) -> None:
+    same(media / "surv_person_table.mp4", ClipSettings(), from_s=21.0)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.sampled_from((20, 33, 40, 400, 1700)), min_size=2, max_size=60),
+    fps=st.sampled_from((0.3, 2.0, 7.0)),
+    clip_s=st.sampled_from((1.0, 2.3)),
+)
+def test_whatever_the_times_of_the_pictures_clips_are_the_same(
+    tmp_path: Path, steps: list[int], fps: float, clip_s: float
+) -> None:
+    path = tmp_path / "drawn.mp4"
+    drawn.write(path, accumulate(steps, initial=0), b_frames=3, gop=30)
+    same(path, ClipSettings(fps=fps, clip_s=clip_s))
+
+
+def test_the_last_picture_is_decoded_even_if_nothing_needs_it(tmp_path: Path) -> None:
+    path = drawn.write(tmp_path / "drawn.mp4", range(0, 3000, 40), b_frames=2)
+    every, some = same(path, ClipSettings())
+    assert some < every == 75
+
+
+def test_where_a_clock_may_start_anew_every_picture_is_decoded(tmp_path: Path) -> None:
+    path = drawn.write(tmp_path / "drawn.ts", range(0, 3000, 40), b_frames=2)
+    every, some = same(path, ClipSettings())
+    assert some == every == 75
