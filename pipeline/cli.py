@@ -1,4 +1,7 @@
-"""The `sightlog` command: its entry point, and the commands that write to a log."""
+"""The `sightlog` command: its entry point, and the commands that write to a log.
+
+Each command imports what it needs when it is run: Ray, PyAV, DuckDB and httpx take seconds to load.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,17 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from operators.core import Outcome
 from operators.errors import SightlogError
-from pipeline import cli_ask, cli_model, cli_query, cli_rules, cli_serve, cli_watch, config
-from pipeline.index import index as run_index
-from pipeline.inputs import expand, parse_start_time
-from pipeline.text import clock
+from pipeline import cli_ask, cli_model, cli_query, cli_rules, cli_serve, cli_watch
+
+if TYPE_CHECKING:
+    from pipeline import config
 
 app = typer.Typer(
     name="sightlog",
@@ -47,6 +48,8 @@ LogOption = Annotated[
 
 def settings_of(config_path: Path | None, log: Path | None, **overrides: Any) -> config.Settings:
     """Returns the settings of a command's options."""
+    from pipeline import config
+
     named = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
     if log is not None:
         named["log"] = log
@@ -74,6 +77,11 @@ def index(
     json_output: Annotated[bool, typer.Option("--json", help="print one JSON object per input")] = False,
 ) -> None:
     """Index videos. The same command again does only what is missing."""
+    from operators.core import Outcome
+    from pipeline.index import index as run_index
+    from pipeline.inputs import expand, parse_start_time
+    from pipeline.text import clock
+
     settings = settings_of(config_path, log, ray__address=ray_address, describer=describer, model__name=model)
     items = expand(inputs, source_id=source, start_time=parse_start_time(start_time) if start_time else None)
     show = (len(items) == 1 if show_events is None else show_events) and not json_output
@@ -146,6 +154,8 @@ def doctor(
 @config_app.command("show")
 def config_show(log: LogOption = None, config_path: ConfigOption = None) -> None:
     """Print the settings in force, as YAML."""
+    import yaml
+
     settings = settings_of(config_path, log)
     typer.echo(
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False
@@ -157,6 +167,8 @@ def config_schema(
     json_output: Annotated[bool, typer.Option("--json", help="print JSON Schema, for editors")] = False,
 ) -> None:
     """List every setting with its default and what it is for."""
+    from pipeline import config
+
     if json_output:
         typer.echo(json.dumps(config.Settings.model_json_schema(), indent=2, default=str))
         return
@@ -169,6 +181,8 @@ def config_schema(
 @config_app.command("check")
 def config_check(path: Annotated[Path, typer.Argument(help="YAML file")]) -> None:
     """Check a configuration file."""
+    from pipeline import config
+
     config.load(path)
     typer.echo(f"{path} is good")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from operators.errors import ConfigError
-from pipeline import config
 
 if TYPE_CHECKING:
+    from pipeline import config
     from query.ask import Answer
 
 LogOption = Annotated[
@@ -54,7 +53,9 @@ def ask_command(
     json_output: Annotated[bool, typer.Option("--json", help="print JSON instead of sentences")] = False,
 ) -> None:
     """Answer a question in words from the log, citing events, and say who was looking."""
-    from query.ask import answer, find_facts  # other commands should not wait for these
+    import asyncio  # other commands should not wait for these
+
+    from query.ask import answer, find_facts
     from query.log import open_log
     from query.service.ask import wording_of
 
@@ -89,6 +90,8 @@ def mcp_command(
 def _settings(
     log: Path | None, config_path: Path | None, model_url: str | None, model: str | None
 ) -> config.Settings:
+    from pipeline import config
+
     named = {"log": log, "service.model_url": model_url, "service.model": model}
     return config.load(config_path, {name: value for name, value in named.items() if value is not None})
 

@@ -11,10 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline import config
-from pipeline.text import clock
-
 if TYPE_CHECKING:
+    from pipeline import config
     from pipeline.clockcheck import ClockReport
 
 ConfigOption = Annotated[
@@ -27,6 +25,8 @@ ModelOption = Annotated[str | None, typer.Option(help="the model's hub name or l
 
 
 def _settings(config_path: Path | None, describer: str | None, model: str | None) -> config.Settings:
+    from pipeline import config
+
     named = {"describer": describer, "model.name": model}
     return config.load(config_path, {name: value for name, value in named.items() if value is not None})
 
@@ -50,6 +50,8 @@ def clockcheck(
 
 
 def _print(report: ClockReport) -> None:
+    from pipeline.text import clock
+
     console = Console(highlight=False)
     table = Table("describer", "shown", "from", "to", "start off", "end off", box=None, pad_edge=False)
     for one in report.seen:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -17,13 +17,14 @@ from rich.table import Table
 from operators.core import TimeSource
 from operators.errors import ConfigError
 from operators.stitch import LoggedEvent
-from pipeline import config
 from pipeline.text import clock, one_line
-from query.at import AtAnswer
 from query.export import FORMATS
-from query.gaps import Gap
-from query.log import EventLog, open_log
 from query.where import read_where
+
+if TYPE_CHECKING:
+    from query.at import AtAnswer
+    from query.gaps import Gap
+    from query.log import EventLog
 
 LogOption = Annotated[
     Path | None, typer.Option("--log", help="folder of the event log (SIGHTLOG_LOG; default ./sightlog-log)")
@@ -52,6 +53,9 @@ SHOWN = 20  # sessions and gaps of a source that a table shows; a camera may hav
 
 
 def _open(log: Path | None) -> EventLog:
+    from pipeline import config
+    from query.log import open_log
+
     return open_log(config.load(None, {"log": log} if log else None).log)
 
 

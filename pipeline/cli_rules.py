@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,18 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from operators.errors import ConfigError
-from pipeline import config
 from pipeline.cli_query import JsonOption, LogOption
 from pipeline.text import one_line
-from query.log import open_log
 from query.rows import instant
-from query.rules import Rules, load_rules
-from query.rules_backtest import backtest, since_us
-from query.rules_engine import Firing
-from query.rules_file import FILE, state_folder
-from query.rules_state import State
 from query.times import utc_text
-from query.webhooks import shown_url
+
+if TYPE_CHECKING:
+    from query.rules import Rules
+    from query.rules_engine import Firing
+    from query.rules_state import State
 
 rules_app = typer.Typer(
     help="Tests rules against the log, checks their file, shows and resends what did not arrive.",
@@ -58,6 +55,11 @@ def try_out(
     json_output: JsonOption = False,
 ) -> None:
     """Show when each rule would have fired on what was committed since, had it been armed then."""
+    from pipeline import config
+    from query.log import open_log
+    from query.rules import load_rules
+    from query.rules_backtest import backtest, since_us
+
     rules = load_rules(file)
     wanted = [one for one in rules.rules if rule in (None, one.name)]
     if not wanted:
@@ -84,6 +86,8 @@ def try_out(
 @rules_app.command("check")
 def check(file: FileArgument) -> None:
     """Check a file of rules."""
+    from query.rules import load_rules
+
     rules = load_rules(file)
     _warn(rules)
     for name in sorted({hook.secret_env for rule in rules.rules for hook in rule.webhooks}):
@@ -98,6 +102,8 @@ def check(file: FileArgument) -> None:
 @rules_app.command("dead")
 def dead(log: LogOption = None, state: StateOption = None, json_output: JsonOption = False) -> None:
     """List letters that could not be delivered, and why."""
+    from query.webhooks import shown_url
+
     held = _state(log, state)
     letters = [] if held is None else held.letters("dead")
     if json_output:
@@ -133,6 +139,10 @@ def retry(
 
 def _state(log: Path | None, named: Path | None) -> State | None:
     """Opens the state of a log's rules; None where nothing was ever kept."""
+    from pipeline import config
+    from query.rules_file import FILE, state_folder
+    from query.rules_state import State
+
     path = state_folder(named, config.load(None, {"log": log} if log else None).log) / FILE
     return State(path) if path.exists() else None
 

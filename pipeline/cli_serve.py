@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import config
-
 LogOption = Annotated[
     Path | None, typer.Option("--log", help="folder of the event log (SIGHTLOG_LOG; default ./sightlog-log)")
 ]
@@ -50,6 +48,8 @@ def serve_command(
     ] = None,
 ) -> None:
     """Serve a log: its page, and questions over HTTP; read-only, on loopback unless told otherwise."""
+    from pipeline import config  # no other command should wait for these
+
     named: dict[str, Any] = {
         "log": log,
         "service.port": port,
@@ -62,7 +62,7 @@ def serve_command(
         "service.embed_url": embed_url,
     }
     settings = config.load(config_path, {name: value for name, value in named.items() if value is not None})
-    from pipeline.serve import serve  # no other command should wait for it
+    from pipeline.serve import serve
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     serve(settings.log, settings.service, lambda line: typer.echo(line))

@@ -6,15 +6,17 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import config
 from pipeline.process_title import hide_secrets
-from pipeline.status import Status, StreamStatus, read_status
+
+if TYPE_CHECKING:
+    from pipeline import config
+    from pipeline.status import Status, StreamStatus
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file; `sightlog config schema` lists its settings")
@@ -65,6 +67,8 @@ def watch_command(
     names = [*names, *[""] * (len(addresses) - len(names))]
     streams = [{"id": name, "address": address} for name, address in zip(names, addresses, strict=True)]
     named = _named(log, describer, model, metrics_port, ray_address) | {"streams": streams}
+    from pipeline import config
+
     _watch(None, lambda: config.load(config_path, named))
 
 
@@ -77,6 +81,8 @@ def run_command(
     ray_address: RayOption = None,
 ) -> None:
     """Watch the streams of a configuration; streams added, changed or removed there take effect at once."""
+    from pipeline import config
+
     named = _named(log, describer, model, metrics_port, ray_address)
     _watch(config_path, lambda: config.load(config_path, named))
 
@@ -87,6 +93,9 @@ def status_command(
     json_output: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Say how the streams of a running `watch` or `run` are doing. Exits with 1 when nobody is running it."""
+    from pipeline import config
+    from pipeline.status import read_status
+
     settings = config.load(config_path, {} if log is None else {"log": log})
     status = read_status(settings.log)
     stale = status.stale()

@@ -75,15 +75,18 @@ class ClockReport:
         return {**asdict(self), "good": not self.faults}
 
 
-def check_clock(settings: Settings, *, tolerance_s: float = 1.0) -> ClockReport:
+def check_clock(
+    settings: Settings, *, tolerance_s: float = 1.0, video: tuple[Path, ClockTruth] | None = None
+) -> ClockReport:
     """Renders, decodes, describes and compares. Raises ConfigError or DescribeError when it cannot begin.
 
-    The default tolerance is a pair of frames at 2 a second: what a model is told is no finer.
+    The default tolerance is a pair of frames at 2 a second: what a model is told is no finer. `video` is a
+    clip that was rendered before, with its truth.
     """
     model = build_model(settings)
     builtin = [BuiltinDescriber(settings.builtin)] if settings.builtin.enabled else []
     describers: list[Describer] = [*builtin, *([model] if model is not None else [])]
-    truth, clips = _rendered(settings)
+    truth, clips = _rendered(settings) if video is None else (video[1], _clips(video[0], settings))
     faults, unverified = [], []
     frames_error_s = _frames_error_s(truth, clips, settings.clips.fps)
     if frames_error_s > _TICK_S:

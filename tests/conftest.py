@@ -12,6 +12,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from operators.render import DemoTruth, render_demo
+from tests.indexing import index
 
 # No deadline: machines are noisy. (In CI, Hypothesis's own profile holds: no deadline, the same examples.)
 if not os.environ.get("CI"):
@@ -40,19 +41,35 @@ class Rendered:
 
 
 @pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """The demo video, rendered once for all workers (six seconds of one core)."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests that all workers share; make what lies in it under a lock."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
-    truth = folder / "truth.pickle"
-    with FileLock(f"{folder}.lock"):
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rendered(shared: Path) -> Rendered:
+    """The demo video, rendered once for all workers (six seconds of one core)."""
+    path, truth = shared / "demo.mp4", shared / "truth.pickle"
+    with FileLock(shared / "demo.lock"):
         if not truth.exists():
-            folder.mkdir()
-            path = folder / "demo.mp4"
             truth.write_bytes(pickle.dumps(render_demo(path, truth_path=path.with_suffix(".json"))))
-    return Rendered(path=folder / "demo.mp4", truth=pickle.loads(truth.read_bytes()))
+    return Rendered(path=path, truth=pickle.loads(truth.read_bytes()))
+
+
+@pytest.fixture(scope="session")
+def demo_log(rendered: Rendered, shared: Path) -> Path:
+    """The log of the demo video, its text read too, made once for all workers. Not to be changed."""
+    log, done = shared / "demo-log", shared / "demo-log.done"
+    with FileLock(shared / "demo-log.lock"):
+        if not done.exists():
+            index(rendered.path, log)
+            done.touch()
+    return log
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the slow tests first, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+    """Puts the slow tests first and small files last, so that no worker is left alone at the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("ray") is None, "query" in item.path.parts))

@@ -22,17 +22,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from operators.builtin import BuiltinDescriber
-from operators.clips import ClipBuilder, ClipSettings
-from operators.core import Clip
-from operators.decode import FileDecoder
-from operators.describe import DescribeStage
-from operators.signals import SignalMeter
 from query.service.app import create_app
 from query.service.settings import ServiceSettings
-from sinks.log import LogWriter
-from sinks.registry import Registry, fingerprint
-from tests.conftest import Rendered
 
 CHROMIUM = os.environ.get("SIGHTLOG_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ZONE = "Europe/Berlin"
@@ -184,38 +175,8 @@ def serving(root: Path, *, port: int = 0, **settings: Any) -> Iterator[Service]:
         service.stop()
 
 
-def index(video: Path, root: Path) -> None:
-    """Puts a video into a log, as `sightlog index` does, without Ray."""
-    registry = Registry(root)
-    run_id = registry.run({"describer": "builtin"})
-    session = registry.register_file(video, fingerprint=fingerprint(video))
-    meter = SignalMeter()
-    builder = ClipBuilder(
-        source_id=session.source_id, session=session.session, settings=ClipSettings(), meter=meter
-    )
-    clips: list[Clip] = []
-    with FileDecoder(video) as decoder:
-        for item in decoder:
-            clips += builder.add(item)
-        end_s = decoder.report.end_s
-        clips += builder.finish(end_s)
-    meter.close()
-    describer, writer = DescribeStage([BuiltinDescriber()]), LogWriter(root)
-    describer.setup()
-    writer.setup()
-    try:
-        for clip in clips:
-            writer.commit(asyncio.run(describer.describe(clip)), run_id=run_id)
-    finally:
-        describer.close()
-        writer.close()
-    registry.complete(session.source_id, session.session, run_id, clips=len(clips), end_s=end_s)
-
-
 @pytest.fixture(scope="session")
-def demo(rendered: Rendered, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service over the log of the demo video, indexed once; nothing is written to that log."""
-    root = tmp_path_factory.mktemp("browser") / "log"
-    index(rendered.path, root)
-    with serving(root) as service:
+def demo(demo_log: Path) -> Iterator[Service]:
+    """A service over the log of the demo video; nothing is written to that log."""
+    with serving(demo_log) as service:
         yield service

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from operators.builtin import BuiltinDescriber
-from operators.clips import ClipBuilder, ClipSettings
-from operators.core import Clip, Event
-from operators.decode import FileDecoder
-from operators.identity import event_id
 from operators.render import DemoEvent, DemoTruth
-from operators.signals import SignalMeter
-from operators.stitch import LoggedEvent, stitch
-from operators.timeline import place
+from operators.stitch import LoggedEvent
+from query.log import open_log
 from tests.conftest import Rendered
 
 MOTION_S = 0.5
@@ -26,57 +18,14 @@ SOUND_S = 0.2
 EXACT_S = 1e-6
 
 
-def clips_of(path: Path) -> list[Clip]:
-    meter = SignalMeter()
-    builder = ClipBuilder(source_id="demo", session="demo", settings=ClipSettings(), meter=meter)
-    clips: list[Clip] = []
-    with FileDecoder(path) as decoder:
-        for item in decoder:
-            clips += builder.add(item)
-        clips += builder.finish(decoder.report.end_s)
-    meter.close()
-    return clips
-
-
-def logged(clip: Clip, events: tuple[Event, ...]) -> list[LoggedEvent]:
-    return [
-        LoggedEvent(
-            event_id=event_id(run_id="run", clip_id=clip.clip_id, ordinal=ordinal),
-            source_id=clip.source_id,
-            session=clip.session,
-            clip_id=clip.clip_id,
-            clip_start_s=clip.start_s,
-            clip_end_s=clip.end_s,
-            run_id="run",
-            **asdict(event),
-        )
-        for ordinal, event in enumerate(events)
-    ]
+@pytest.fixture
+def truth(rendered: Rendered) -> DemoTruth:
+    return rendered.truth
 
 
 @pytest.fixture(scope="module")
-def truth_and_events(rendered: Rendered) -> tuple[DemoTruth, list[LoggedEvent]]:
-    describer = BuiltinDescriber()
-    describer.setup()
-    try:
-        parts = [
-            part
-            for clip in clips_of(rendered.path)
-            for part in logged(clip, place(asyncio.run(describer.describe(clip)).events, clip))
-        ]
-    finally:
-        describer.close()
-    return rendered.truth, stitch(parts)
-
-
-@pytest.fixture(scope="module")
-def truth(truth_and_events: tuple[DemoTruth, list[LoggedEvent]]) -> DemoTruth:
-    return truth_and_events[0]
-
-
-@pytest.fixture(scope="module")
-def events(truth_and_events: tuple[DemoTruth, list[LoggedEvent]]) -> list[LoggedEvent]:
-    return truth_and_events[1]
+def events(demo_log: Path) -> list[LoggedEvent]:
+    return list(open_log(demo_log).events("demo", fold=False))
 
 
 def spans(items: list[LoggedEvent] | tuple[DemoEvent, ...], kind: str) -> list[tuple[float, float]]:

@@ -19,11 +19,12 @@ from operators.mrope import mrope_positions
 from operators.patches import grid_of, grid_rows, patchify
 from operators.sizing import PATCH, fit
 from operators.tokens import ClipTokenizer
+from tests.later import later
 from tests.operators.asked import PROMPT, clip_at, noise
 from tests.operators.fixtures import make_layout_4571 as hf
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+torch = later("torch")
+later("transformers")
 
 # transformers asks torch tensors for numpy's way of not copying
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning")

@@ -5,9 +5,10 @@ import pytest
 
 from operators.errors import RecordError
 from operators.patches import Grid, grid_of, grid_rows, patchify
+from tests.later import later
 from tests.operators.asked import noise
 
-torch = pytest.importorskip("torch")
+torch = later("torch")
 
 
 def test_a_patch_holds_its_sixteen_pixels_of_both_frames_colours_outside() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -12,9 +14,11 @@ from typing import Any
 import pytest
 
 from benchmarks.processes import Process, wait_gone
+from pipeline.cli import main
 from tests.conftest import Rendered
 
 ROOT = Path(__file__).resolve().parents[2]
+ASKS = {"at", "ask", "config", "events", "search", "sources", "status"}  # commands that start nothing
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,37 @@ def command_line(*arguments: object) -> list[str]:
     return [sys.executable, "-W", "error::DeprecationWarning:pipeline", "-c", main, *map(str, arguments)]
 
 
+def ask(*arguments: object, env: dict[str, str] | None = None) -> Ran:
+    """Runs the command's entry point in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["sightlog", *map(str, arguments)])
+        for name, value in {"COLUMNS": "160", **(env or {})}.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def sightlog() -> Callable[..., Ran]:
-    """Runs the command as a user would, in a process of its own."""
+    """Runs the command as a user would, in a process of its own.
 
-    def run(*arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> Ran:
+    One that only asks runs in this process, where everything is imported already, but for `alone`.
+    """
+
+    def run(*arguments: object, env: dict[str, str] | None = None, alone: bool = False) -> Ran:
+        if arguments[0] in ASKS and not alone:
+            return ask(*arguments, env=env)
         done = subprocess.run(
             command_line(*arguments),
             capture_output=True,
             text=True,
             timeout=240,
-            cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **(env or {})},
         )
         assert "Traceback" not in done.stderr, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from operators.decode import FileDecoder
 from operators.probe import probe
-from operators.render_clock import render_clock
+from operators.render_clock import ClockTruth, render_clock
 from pipeline import config
 from pipeline.cli import app
 from pipeline.clockcheck import ClockReport, check_clock
@@ -25,9 +26,22 @@ def served(server: FakeServer, **more: Any) -> config.Settings:
     return config.load(None, named | {"builtin.enabled": False} | more)
 
 
-def check(script: Any, **more: Any) -> tuple[ClockReport, FakeServer]:
-    with FakeServer(script) as server:
-        return check_clock(served(server, **more)), server
+@dataclass(frozen=True)
+class Check:
+    """Checks describers with one rendered clip, since rendering takes longest."""
+
+    path: Path
+    truth: ClockTruth
+
+    def __call__(self, script: Any, **more: Any) -> tuple[ClockReport, FakeServer]:
+        with FakeServer(script) as server:
+            return check_clock(served(server, **more), video=(self.path, self.truth)), server
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
+    path = tmp_path_factory.mktemp("clock") / "clock.mp4"
+    return Check(path, render_clock(path))
 
 
 def told(word: str, start_s: float, end_s: float) -> dict[str, Any]:
@@ -69,12 +83,12 @@ class Eyes:
 
 
 def test_the_rendered_clip_has_irregular_times_and_a_clock_that_does_not_start_at_zero(
-    tmp_path: Path,
+    check: Check,
 ) -> None:
-    truth = render_clock(tmp_path / "clock.mp4")
-    with FileDecoder(tmp_path / "clock.mp4") as decoder:
+    truth = check.truth
+    with FileDecoder(check.path) as decoder:
         decoded = [item.pts_s for item in decoder]
-    assert probe(tmp_path / "clock.mp4").zero_pts_s == pytest.approx(7.3, abs=1e-4)
+    assert probe(check.path).zero_pts_s == pytest.approx(7.3, abs=1e-4)
     assert decoded == pytest.approx(list(truth.pts_s), abs=2e-5)
     gaps = {round(b - a, 3) for a, b in pairwise(decoded)}
     assert len(gaps) > 20
@@ -89,7 +103,7 @@ def test_the_builtin_describers_errors_are_small_and_need_no_model() -> None:
     assert max(one.worst_s for one in report.seen) < 0.3
 
 
-def test_a_model_that_sees_is_measured_across_the_edge_of_a_clip() -> None:
+def test_a_model_that_sees_is_measured_across_the_edge_of_a_clip(check: Check) -> None:
     report, _ = check(Eyes())
     assert report.faults == ()
     errors = {one.shown: (one.start_error_s, one.end_error_s) for one in report.seen}
@@ -97,7 +111,7 @@ def test_a_model_that_sees_is_measured_across_the_edge_of_a_clip() -> None:
     assert all(abs(a or 0) < 0.1 and abs(b or 0) < 0.1 for a, b in errors.values()), errors
 
 
-def test_a_model_whose_times_are_off_is_a_fault() -> None:
+def test_a_model_whose_times_are_off_is_a_fault(check: Check) -> None:
     report, _ = check(Eyes(late_s=1.6))
     assert [fault for fault in report.faults if fault.startswith("served is 1.6 s off with ALPHA")]
     assert report.markers_differ == 0
@@ -107,7 +121,7 @@ def test_a_model_whose_times_are_off_is_a_fault() -> None:
     ("form", "frames", "count"), [("images", "half", 30), ("images", "all", 60), ("vllm_jpeg", "half", 60)]
 )
 def test_the_times_in_the_prompt_are_verified_though_the_model_sees_nothing(
-    form: str, frames: str, count: int
+    check: Check, form: str, frames: str, count: int
 ) -> None:
     report, server = check((), **{"served.form": form, "served.frames": frames})
     assert (report.markers, report.markers_differ, report.frames, report.faults) == (count, 0, 60, ())
@@ -117,7 +131,7 @@ def test_the_times_in_the_prompt_are_verified_though_the_model_sees_nothing(
         assert sum(len(seen.times_s) for seen in server.requests) == count
 
 
-def test_replies_that_are_none_are_named() -> None:
+def test_replies_that_are_none_are_named(check: Check) -> None:
     report, _ = check(lambda seen: Answer(text="no idea"))
     assert "(invalid: invalid_reply in 3 of 3 clips)" in report.unverified[0]
 

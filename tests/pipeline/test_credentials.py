@@ -162,6 +162,9 @@ class Search:
 
 # Tests ------------------------------------------------------------------------------------------------
 
+# What costs time and has nothing to do with passwords.
+QUICK = {"SIGHTLOG_CLIPS__CLIP_S": "2", "SIGHTLOG_BUILTIN__TEXT": "false", "SIGHTLOG_RAY__DESCRIBERS": "1"}
+
 
 @pytest.mark.ray
 def test_streams_on_the_command_line_leave_no_trace_of_their_passwords(
@@ -178,13 +181,13 @@ def test_streams_on_the_command_line_leave_no_trace_of_their_passwords(
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     names = [word for name in streams for word in ("--source", name)]
-    env = {"RAY_TMPDIR": str(ray_folder), "SIGHTLOG_CLIPS__CLIP_S": "2"}
+    env = {"RAY_TMPDIR": str(ray_folder), **QUICK}
     search = Search(log, ray_folder)
     with Watching(log, "watch", *streams.values(), *names, "--metrics-port", port, env=env) as watching:
         watching.until(lambda s: s and all(one.state != "connecting" for one in s.values()), STARTED_S)
         search.look()
         states = watching.until(
-            lambda s: s["basic"].clips and s["query"].clips and s["dead"].outcomes.get("offline"), 40
+            lambda s: s["basic"].clips and s["query"].clips and s["dead"].outcomes.get("offline")
         )
         assert (states["wrong"].reason_code, states["dead"].reason_code) == ("unauthorized", "refused")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -213,7 +216,6 @@ def test_passwords_of_a_configuration_and_the_environment_stay_there(
     config.write_text(
         json.dumps(
             {
-                "clips": {"clip_s": 2},
                 "streams": [
                     {
                         "id": "fields",
@@ -225,7 +227,7 @@ def test_passwords_of_a_configuration_and_the_environment_stay_there(
             }
         )
     )
-    env = {"RAY_TMPDIR": str(ray_folder), "DOOR_PASSWORD": PASSWORD}
+    env = {"RAY_TMPDIR": str(ray_folder), "DOOR_PASSWORD": PASSWORD, **QUICK}
     search = Search(log, ray_folder)
     with Watching(log, "run", config, env=env) as watching:
         watching.until(lambda s: s and s["fields"].clips and s["variable"].state == "offline", STARTED_S)

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, killed or changed half-way, end to end with Ray."""
+"""Runs that are stopped or changed half-way, end to end with Ray."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from benchmarks.kill import rounds, rows
+from benchmarks.kill import rows
 from benchmarks.processes import Process, tree, wait_gone
 from tests.pipeline.conftest import ROOT, Ran, command_line
 
 pytestmark = pytest.mark.ray
 
-QUICK = {"SIGHTLOG_BUILTIN__TEXT": "false"}  # reading text takes most of the time and changes nothing here
+# Reading text takes most of the time and changes nothing here; nor does a second describer.
+QUICK = {"SIGHTLOG_BUILTIN__TEXT": "false", "SIGHTLOG_RAY__DESCRIBERS": "1"}
+SHORT = QUICK | {"SIGHTLOG_CLIPS__CLIP_S": "2"}
 
 
-def test_other_settings_make_a_run_of_their_own_beside_the_old_one(
-    demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran]
-) -> None:
-    log = tmp_path / "log"
-    assert sightlog("index", demo_video, "--log", log, env=QUICK).code == 0
-    first = sightlog("at", "demo", "00:45", "--log", log, "--json").lines[0]
-    env = {"SIGHTLOG_CLIPS__CLIP_S": "7"}
-    assert sightlog("index", demo_video, "--log", log, env=QUICK | env).code == 0
-    second = sightlog("at", "demo", "第45秒", "--log", log, "--json").lines[0]
-    assert first["run_id"] != second["run_id"]
-    assert (first["coverage"]["start_s"], second["coverage"]["start_s"]) == (40.0, 42.0)
-    covering = [[(e["kind"], e["start_s"], e["end_s"]) for e in a["covering"]] for a in (first, second)]
-    assert covering[0] == covering[1] != []
-    old = sightlog("at", "demo", "45", "--log", log, "--run", first["run_id"], "--json").lines[0]
-    assert old["covering"] == first["covering"]
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """A run that Ctrl-C ended and the same command finished: what was said, and the rows after each."""
+
+    log: Path
+    code: int
+    err: str
+    left: list[Process]
+    kept: list[str]
+    again: Ran
+    after: list[str]
 
 
-def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
-    demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran]
-) -> None:
-    log = tmp_path / "log"
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "SIGHTLOG_CLIPS__CLIP_S": "2", **QUICK}
+@pytest.fixture(scope="module")
+def interrupted(
+    demo_video: Path, tmp_path_factory: pytest.TempPathFactory, sightlog: Callable[..., Ran]
+) -> Interrupted:
+    log = tmp_path_factory.mktemp("interrupted") / "log"
     run = subprocess.Popen(
         command_line("index", demo_video, "--log", log),
-        env=env,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **SHORT},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -56,22 +55,40 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     family = tree(run.pid)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=30)
-    assert run.returncode == 130
-    assert "the same command goes on" in err
-    assert "Traceback" not in err
-    assert not wait_gone(family)
+    left = wait_gone(family)
     kept = rows(log)
-    again = sightlog("index", demo_video, "--log", log, env=QUICK | {"SIGHTLOG_CLIPS__CLIP_S": "2"})
-    assert again.code == 0
-    assert "going on" in again.err
-    after = rows(log)
-    assert set(kept) <= set(after)
-    assert Counter("coverage" in row for row in after)[True] == 32
+    again = sightlog("index", demo_video, "--log", log, env=SHORT)
+    return Interrupted(
+        log=log, code=run.returncode, err=err, left=left, kept=kept, again=again, after=rows(log)
+    )
 
 
-def test_sigkill_at_random_moments_changes_nothing_in_the_log(
-    demo_video: Path, tmp_path: Path, lingering: list[Process]
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(interrupted: Interrupted) -> None:
+    assert interrupted.code == 130
+    assert "the same command goes on" in interrupted.err
+    assert "Traceback" not in interrupted.err
+    assert not interrupted.left
+    assert interrupted.kept
+
+
+def test_the_same_command_goes_on_where_it_was_interrupted(interrupted: Interrupted) -> None:
+    assert interrupted.again.code == 0
+    assert "going on" in interrupted.again.err
+    assert set(interrupted.kept) <= set(interrupted.after)
+    assert Counter("coverage" in row for row in interrupted.after)[True] == 32
+
+
+def test_other_settings_make_a_run_of_their_own_beside_the_old_one(
+    interrupted: Interrupted, demo_video: Path, sightlog: Callable[..., Ran]
 ) -> None:
-    figures = rounds(3, [demo_video], tmp_path, most=2, agents=lingering)
-    assert figures["differences"] == 0
-    assert sum(figures["killed"].values()) >= 3
+    log = interrupted.log
+    first = sightlog("at", "demo", "00:45", "--log", log, "--json").lines[0]
+    assert sightlog("index", demo_video, "--log", log, env=QUICK | {"SIGHTLOG_CLIPS__CLIP_S": "7"}).code == 0
+    second = sightlog("at", "demo", "第45秒", "--log", log, "--json").lines[0]
+    assert first["run_id"] != second["run_id"]
+    assert (first["coverage"]["start_s"], second["coverage"]["start_s"]) == (44.0, 42.0)
+    covering = [[(e["kind"], e["start_s"], e["end_s"]) for e in a["covering"]] for a in (first, second)]
+    assert covering[0] == covering[1] != []
+    old = sightlog("at", "demo", "45", "--log", log, "--run", first["run_id"], "--json", alone=True).lines[0]
+    assert old["covering"] == first["covering"]
+    assert set(interrupted.after) <= set(rows(log))

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from docs.service_examples import write_log
 from operators.errors import SightlogError
 from pipeline.cli import app
+from tests.pipeline.conftest import ask
 
 TOKEN = "a-token-of-the-tests"
 
@@ -118,11 +119,10 @@ def test_a_port_that_is_taken_is_a_sentence_and_exit_code_2(log: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [Path(sys.executable).parent / "sightlog", "serve", "--log", log, "--port", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr == (
+        ran = ask("serve", "--log", log, "--port", port)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err == (
         f"sightlog: cannot listen on port {port} of 127.0.0.1: address already in use; choose another "
         "--port, or 0 for a free one\n"
     )

@@ -148,6 +148,7 @@ def test_a_model_killed_half_way_leaves_an_equal_log(calm: Calm, demo_video: Pat
     assert rows(tmp_path / "log") == rows(calm.log)
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_its_model_is_failed_alone_and_tried_again_next_time(
     calm: Calm, demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran]
 ) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
-import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from operators.builtin import BuiltinDescriber, BuiltinSettings
-from operators.core import Coverage, Described, Outcome
-from operators.timeline import place
 from pipeline.cli_rules import rules_app
 from query.rules import Absence, Comparison, Rule, Webhook, Window, load_rules
 from query.rules_backtest import backtest
-from tests.conftest import Rendered
-from tests.operators.test_demo_events import clips_of
-from tests.query.logs import Commit, clip, event, write
+from tests.query.logs import clip, event, write
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "rules.md").read_text()
@@ -44,29 +37,6 @@ def test_every_option_and_command_of_the_documentation_exists() -> None:
     for command in ("test", "check", "dead", "retry"):
         assert f"sightlog rules {command}" in TEXT
         assert CliRunner().invoke(rules_app, [command, "--help"]).exit_code == 0
-
-
-@pytest.fixture(scope="module")
-def demo_log(rendered: Rendered, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo video's log, as the builtin describer makes it, but for the text, which costs most."""
-    describer = BuiltinDescriber(BuiltinSettings(text=False))
-    describer.setup()
-    try:
-        commits = []
-        for one in clips_of(rendered.path):
-            coverage = Coverage(
-                source_id="demo",
-                session="demo",
-                clip_id=one.clip_id,
-                start_s=one.start_s,
-                end_s=one.end_s,
-                outcome=Outcome.OK,
-            )
-            events = place(asyncio.run(describer.describe(one)).events, one)
-            commits.append(Commit(described=Described(coverage=coverage, events=events)))
-    finally:
-        describer.close()
-    return write(tmp_path_factory.mktemp("demo") / "log", commits)
 
 
 def test_the_example_fires_on_the_demo_as_the_documentation_says(demo_log: Path, tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.sinks.killing import kill_rounds
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_writer_killed_at_random_moments_loses_doubles_and_tears_nothing(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 
 from tests.query.service.asking import HERE, Asking
 
+pytestmark = pytest.mark.slow
+
 FUZZ_S = float(os.environ.get("SIGHTLOG_FUZZ_S", "3"))
 ENDLESS = {"/v1/tail"}  # a stream: its parameters are those of /v1/events
 # Of all that is 500 or more a fuzzer may see this alone; no 503 for a slow answer, for instance: a log of two
