@@ -93,6 +93,14 @@ def _rows(r: dict[str, Any]) -> Iterator[str]:
                         load["in_flight"],
                     )
                     yield f"| {what} | **{load['video_s_per_gpu_s']:.0f}** | {against} |"
+            long = r["profiles"]["b_100"]
+            yield (
+                f"| the same, 80 frames and 100 tokens | **{long['video_s_per_gpu_s']:.0f}** "
+                f"| the physical limit: {long['roofline_share']:.0%} |"
+            )
+            alone = r["latency_alone_s"]
+            what = "one clip alone, 20 frames and 128 tokens, 80 frames and 100 tokens"
+            yield f"| {what} | **{alone['a_128']:.2f} / {alone['b_100']:.2f} s** | |"
         case "kill":
             killed = sum(r["killed"].values())
             what = f"{r['rounds']} rounds of SIGKILL at random moments ({killed} kills)"
@@ -112,6 +120,26 @@ def _rows(r: dict[str, Any]) -> Iterator[str]:
             commit = r["commit_to"]
             what = "from a commit to `/v1/at` and to a client of `/v1/tail`, median"
             yield f"| {what} | **{commit['at']['p50_ms']:.0f} / {commit['tail']['p50_ms']:.0f} ms** | |"
+        case "reconnect":
+            back = r["all"]["back_s"]
+            what = "a camera that died, stalled or refused: first picture after its return, 95 %, longest"
+            yield f"| {what} | **{back['p95']:.1f} / {back['max']:.1f} s** | |"
+        case "live_lag":
+            what = "from the end of a camera's clip to `sightlog at`, median, longest"
+            yield f"| {what} | **{r['lag_s']['median']:.2f} / {r['lag_s']['max']:.2f} s** | |"
+        case "live_soak":
+            flat = "flat" if r["flat"] else "growing"
+            what = (
+                f"{r['streams']} cameras, {r['minutes']:g} minutes, half the describer they need: memory; "
+                "clips dropped, and in the log"
+            )
+            yield f"| {what} | **{flat}; {r['drops']:,}, {r['drops_in_the_log']:,}** | |"
+        case "gate":
+            for video, ways in r["videos"].items():
+                found, wanted = ways["learned"]["arrivals"]
+                what = f"camera seconds per CPU second, `{video}` live, {found} of {wanted} arrivals found"
+                ratio = ways["learned"]["to_sampling"]
+                yield f"| {what} | **{ratio:.1f}x** | decoding every picture and converting 2 a second |"
         case "soak":
             flat = "flat" if r["flat"] else "growing"
             what = f"memory of every process over a {r['hours']:g}-hour file"
