@@ -85,10 +85,10 @@ def answer_at(
     moment = find_moment(catalog, files, source_id, text, tz=tz, now=now)
     view = View(files, catalog, moment.lane, look=look)
     joined, covering, before, after = _neighbours(view, moment.us, n)
-    ledger = joined.window.ledger
+    end_us = moment.us + SECOND_US
+    ledger = joined.window.ledger_of(moment.us, end_us)  # of a quiet camera the window is hours long
     row = ledger.at(moment.us)
     session, run_id = _whose(view, moment.lane, row, joined)
-    end_us = moment.us + SECOND_US
     hole = next((span for span in ledger.cut(moment.us, end_us) if span.row is None), None)
     if hole is not None and row is not None:
         beyond = _explain(catalog, view, moment, joined, hole.lo_us, now=now)
@@ -147,8 +147,8 @@ def _neighbours(
                 tuple(e for e in joined.events if e.event_id in nearest_after),
             )
         reach_us *= 2
-        lo_us = view.earlier(lo_us, reach_us) if few_before else lo_us
-        hi_us = view.later(hi_us, reach_us) if few_after else hi_us
+        lo_us = view.earlier(lo_us, reach_us, n + 1) if few_before else lo_us
+        hi_us = view.later(hi_us, reach_us, n + 1) if few_after else hi_us
 
 
 def _explain(

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from operators.stitch import LoggedEvent
-from query.rows import COLUMNS, SECOND_US, CoverageRow, record
+from query.column import Bools as Bools
+from query.column import Column, filled, valid
+from query.rows import COLUMNS, EVER_S, SECOND_US, CoverageRow, record
 
 Row = CoverageRow | LoggedEvent
 Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 RECORD_BYTES = 1500  # what a row takes as a Python object
 PLACES = ["start_time", "start_s", "clip_start_s", "clip_end_s"]  # what `places` needs
 
 
 class Block:
-    """A decoded row group of N rows; makes records of them when they are asked for, once.
+    """A decoded row group of N rows; makes records of them when they are asked for.
 
     `clip_lo_us` and `clip_hi_us` say where each row's clip lies on the axis, int64 [N].
     """
@@ -30,48 +30,52 @@ class Block:
     def __init__(self, table: pa.Table, *, wall: bool) -> None:
         columns = {name: _one_array(table[name]) for name in COLUMNS}
         for name in ("start_time", "end_time"):  # as integers: Arrow takes 40 us to make one aware datetime
-            columns[name] = columns[name].cast(pa.int64())
+            columns[name] = columns[name].view(pa.int64())
         self.clip_lo_us, self.clip_hi_us = _clip_bounds(columns, wall=wall)
         self._same: dict[str, Any] = {}
-        self._columns: dict[str, _Column] = {}
-        self.bytes = (16 + 8) * len(table)
+        self._columns: dict[str, Column] = {}
+        self.bytes = 16 * len(table)
         for name, array in columns.items():
-            column = _Column(array)
+            column = Column(array)
             if column.same:
                 self._same[name] = column.values(0, 1)[0]
             else:
                 self._columns[name] = column
                 self.bytes += column.bytes
         self._wall = wall
-        self._records: list[Row | None] = [None] * len(table)
+        self._rows = len(table)
+        self._made: tuple[int, int, list[Row]] = 0, 0, []
+        self._plain_bytes = self.bytes
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._rows
 
     def overlapping(self, lo_us: int, hi_us: int) -> npt.NDArray[np.bool_]:
         """Returns which rows' clips overlap [lo_us, hi_us), bool [N]."""
         return (self.clip_lo_us < hi_us) & (self.clip_hi_us > lo_us)
 
     def pick(self, wanted: npt.NDArray[np.bool_]) -> list[Row]:
-        """Returns the wanted rows. They lie together, so a slice is faster than picking them one by one."""
+        """Returns the wanted rows. They lie together, so a slice is faster than picking them one by one.
+
+        The last slice is remembered: questions come back to what they, or others, asked for before.
+        """
         where = np.flatnonzero(wanted)
         if not len(where):
             return []
         first, last = int(where[0]), int(where[-1]) + 1
-        if None in self._records[first:last]:
-            self._records[first:last] = self._make(first, last)
-            self.bytes += RECORD_BYTES * (last - first)
-        if len(where) == last - first:
-            return self._records[first:last]  # type: ignore[return-value]
-        kept = zip(self._records[first:last], wanted[first:last].tolist(), strict=True)
-        return [row for row, keep in kept if keep and row is not None]
+        begin, end, made = self._made
+        if first < begin or last > end:
+            begin, made = first, self._make(first, last)
+            self._made = first, last, made
+            self.bytes = self._plain_bytes + RECORD_BYTES * len(made)
+        rows = made[first - begin : last - begin]
+        if len(where) == len(rows):
+            return rows
+        return [row for row, keep in zip(rows, wanted[first:last].tolist(), strict=True) if keep]
 
     def some(self, wanted: npt.NDArray[np.bool_]) -> list[Row]:
         """Returns the wanted rows, however they lie, and remembers none: for who goes through a whole log."""
-        where = np.flatnonzero(wanted)
-        values = [column.some(where) for column in self._columns.values()]
-        rows = (dict(zip(self._columns, row, strict=True)) for row in zip(*values, strict=True))
-        return [record({**self._same, **row}, wall=self._wall) for row in rows]
+        return [record(row, wall=self._wall) for row in self.tuples(wanted, COLUMNS)]
 
     def tuples(self, wanted: npt.NDArray[np.bool_], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yields some columns' values of the wanted rows."""
@@ -116,6 +120,10 @@ class Block:
         found: Bools = codes == (texts.index(text) if text in texts else -1)
         return found
 
+    def events(self) -> Bools:
+        """Returns which rows are parts of events, [N]."""
+        return self.holds("record", "event")
+
     def has_flag(self, flag: str) -> npt.NDArray[np.bool_]:
         """Returns which rows have a flag, [N]."""
         if same := self._same.get("flags"):
@@ -124,93 +132,46 @@ class Block:
             return np.zeros(len(self), np.bool_)
         return self._columns["flags"].holds(flag)
 
-    def _make(self, first: int, last: int) -> list[Row | None]:
-        values = [column.values(first, last) for column in self._columns.values()]
-        rows = (dict(zip(self._columns, row, strict=True)) for row in zip(*values, strict=True))
-        return [record({**self._same, **row}, wall=self._wall) for row in rows]
-
-
-class _Column:
-    """A column that gives Python values quickly: Arrow makes them one by one, numpy many at a time."""
-
-    __slots__ = ("_array", "_codes", "_words", "bytes", "same")
-
-    def __init__(self, array: pa.Array) -> None:
-        self._words: list[Any] | None = None
-        self._codes: npt.NDArray[Any] | None = None
-        self._array: pa.Array | None = None
-        if pa.types.is_dictionary(array.type):
-            words = array.dictionary.to_pylist()
-            small = np.int8 if len(words) < 127 else np.int32
-            self._codes = array.indices.fill_null(len(words)).to_numpy(zero_copy_only=False).astype(small)
-            self._words = [*words, None]
-        elif array.null_count == len(array):
-            self._codes, self._words = np.zeros(len(array), np.int8), [None]
-        elif pa.types.is_boolean(array.type):
-            self._codes = array.fill_null(False).to_numpy(zero_copy_only=False)
-        elif not array.null_count and (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
-            self._codes = array.to_numpy()
-        else:
-            self._array = array
-        codes = self._codes
-        self.same = self._words is not None and bool(len(array) and (codes == codes[:1]).all())  # type: ignore[index]
-        self.bytes = (array if codes is None else codes).nbytes + 60 * len(self._words or ())
-
-    def some(self, where: npt.NDArray[np.intp]) -> list[Any]:
-        """Returns the values of some rows."""
-        if self._codes is None:
-            values: list[Any] = self._array.take(pa.array(where)).to_pylist()  # type: ignore[union-attr]
-            return values
-        plain: list[Any] = self._codes[where].tolist()
-        return plain if self._words is None else [self._words[code] for code in plain]
-
-    def numbers(self) -> npt.NDArray[Any]:
-        """Returns the numbers; NaN where they are null."""
-        if self._codes is not None:
-            return self._codes
-        return self._array.to_numpy(zero_copy_only=False)  # type: ignore[union-attr,no-any-return]
-
-    def codes(self) -> tuple[npt.NDArray[Any], list[Any]]:
-        """Returns codes and the values that they count into; null is one of them."""
-        if self._codes is None or self._words is None:
-            raise TypeError("only columns of repeating texts have codes")
-        return self._codes, self._words
-
-    def holds(self, value: str) -> npt.NDArray[np.bool_]:
-        """Returns in which rows of a column of lists the value is."""
-        found = np.zeros(len(self._array), np.bool_)  # type: ignore[arg-type]
-        flat = pc.list_flatten(self._array)
-        if len(flat) and pc.any(pc.equal(flat, value)).as_py():
-            rows = pc.list_parent_indices(self._array).filter(pc.equal(flat, value))
-            found[rows.to_numpy(zero_copy_only=False)] = True
-        return found
-
-    def values(self, first: int, last: int) -> list[Any]:
-        """Returns the values of the rows [first, last)."""
-        if self._codes is None:
-            values: list[Any] = self._array.slice(first, last - first).to_pylist()  # type: ignore[union-attr]
-            return values
-        plain: list[Any] = self._codes[first:last].tolist()
-        return plain if self._words is None else [self._words[code] for code in plain]
+    def _make(self, first: int, last: int) -> list[Row]:
+        same = self._same
+        values = [
+            [same[name]] * (last - first) if name in same else self._columns[name].values(first, last)
+            for name in COLUMNS
+        ]
+        return [record(row, wall=self._wall) for row in zip(*values, strict=True)]
 
 
 def places(table: pa.Table, *, wall: bool) -> tuple[Ints, Ints]:
     columns = {name: _one_array(table[name]) for name in PLACES}
-    columns["start_time"] = columns["start_time"].cast(pa.int64())
+    columns["start_time"] = columns["start_time"].view(pa.int64())
     return _clip_bounds(columns, wall=wall)
 
 
 def _clip_bounds(columns: Mapping[str, pa.Array], *, wall: bool) -> tuple[Ints, Ints]:
-    """Returns where each row's clip begins and ends on the axis; the columns' clock is microseconds."""
-    lo_us, hi_us = _as_us(columns["clip_start_s"]), _as_us(columns["clip_end_s"])
+    """Returns where each row's clip begins and ends on the axis; the columns' clock is microseconds.
+
+    A clip whose times are none is where its row begins, and a row that has no begin where its clip begins.
+    """
+    start_s, lo_s, hi_s = (
+        filled(columns[name], np.nan) for name in ("start_s", "clip_start_s", "clip_end_s")
+    )
+    none = ~((lo_s <= hi_s) & (lo_s > -EVER_S) & (hi_s < EVER_S))
+    unplaced = ~(np.abs(start_s) < EVER_S)
+    if none.any() or unplaced.any():
+        start_s = np.where(unplaced, np.where(none, 0.0, lo_s), start_s)
+        lo_s, hi_s = np.where(none, start_s, lo_s), np.where(none, start_s, hi_s)
+    lo_us, hi_us = _as_us(lo_s), _as_us(hi_s)
     if wall:
-        shift_us = columns["start_time"].to_numpy(zero_copy_only=False) - _as_us(columns["start_s"])
+        start_us = filled(columns["start_time"], 0)
+        shift_us = start_us - _as_us(start_s)
+        if columns["start_time"].null_count:
+            shift_us = np.where(valid(columns["start_time"]), shift_us, 0)
         lo_us, hi_us = lo_us + shift_us, hi_us + shift_us
     return lo_us, hi_us
 
 
-def _as_us(seconds: pa.Array) -> Ints:
-    rounded: Ints = np.rint(seconds.to_numpy(zero_copy_only=False) * SECOND_US).astype(np.int64)
+def _as_us(seconds: npt.NDArray[np.float64]) -> Ints:
+    rounded: Ints = np.rint(seconds * SECOND_US).astype(np.int64)
     return rounded
 
 

@@ -18,7 +18,7 @@ from query.block import PLACES, Block, places
 from query.rows import COLUMNS
 from query.stripes import Stripes
 
-# 210 bytes a row: an eighth of the memory holds ten million rows on a machine of 16 GiB.
+# 170 bytes a row: an eighth of the memory holds ten million rows on a machine of 16 GiB.
 BUDGET = min(4 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 STRIPES = 50_000  # files whose row groups' bounds are remembered: a few hundred bytes each
 
@@ -38,12 +38,17 @@ class Blocks:
         self._used = 0
         self._stripes: OrderedDict[str, Stripes] = OrderedDict()
 
-    def stripes(self, path: str, *, wall: bool) -> Stripes:
-        """Returns the bounds of a file's row groups. Raises FileNotFoundError when it is gone."""
+    def stripes(self, path: str, *, wall: bool, decode: bool = True) -> Stripes | None:
+        """Returns the bounds of a file's row groups; None of an unknown file without `decode`.
+
+        Raises FileNotFoundError when it is gone.
+        """
         mtime_ns = os.stat(path).st_mtime_ns  # a log that was made again may have files of the same names
         held = self._stripes.get(path)
         if held is not None and held.mtime_ns == mtime_ns:
             return held
+        if not decode:
+            return None
         held = self._measure(path, mtime_ns, wall=wall)
         with self._lock:
             self._stripes[path] = held
@@ -51,9 +56,14 @@ class Blocks:
                 self._stripes.popitem(last=False)
         return held
 
-    def near(self, stripes: Stripes, lo_us: int, hi_us: int) -> list[Block]:
-        """Returns the blocks of a file with clips that touch [lo_us, hi_us]. Raises FileNotFoundError."""
+    def near(self, stripes: Stripes, lo_us: int, hi_us: int, *, decode: bool = True) -> list[Block] | None:
+        """Returns the blocks of a file with clips that touch [lo_us, hi_us]. Raises FileNotFoundError.
+
+        None where one of them would have to be decoded first, without `decode`.
+        """
         groups = [i for i, (lo, hi) in enumerate(stripes.bounds) if lo <= hi_us and hi >= lo_us]
+        if not decode and not all((stripes.path, stripes.mtime_ns, i) in self._blocks for i in groups):
+            return None
         return [self._block(stripes, group) for group in groups]
 
     def _block(self, stripes: Stripes, group: int) -> Block:

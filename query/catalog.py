@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -30,6 +31,7 @@ from sinks.layout import (
 )
 
 _SHOWN = 5  # names that an error message lists
+_FEW_FILES = 4  # read, when they were not yet, in a few milliseconds
 
 
 class Catalog:
@@ -41,6 +43,7 @@ class Catalog:
         memory = files.shared.memory
         self._sources: FolderMemory[SourceRecord | None] = memory("sources")
         self._names: FolderMemory[list[str]] = memory("session names")
+        self._connected: FolderMemory[list[str]] = memory("connections")
         self._read: FolderMemory[dict[str, SessionRecord | None]] = memory("sessions read")
         self._sessions: FolderMemory[list[SessionRecord]] = memory("sessions")
         self._completions: FolderMemory[list[CompleteRecord]] = memory("completions")
@@ -59,6 +62,7 @@ class Catalog:
         for wanted in dict.fromkeys((name, slug(name), slug(PurePath(name).stem))):
             if self._exists(wanted):
                 return wanted
+        self._files.takes_long()
         known = self.source_ids()
         starting = [one for one in known if name and one.startswith(name.lower())]
         if len(starting) == 1:
@@ -70,9 +74,9 @@ class Catalog:
     def _exists(self, wanted: str) -> bool:
         if slug(wanted) != wanted:  # also keeps `..` and `/` out of paths
             return False
-        return (self.root / "sources" / wanted).is_dir() or (
-            self.root / "events" / f"source={wanted}"
-        ).is_dir()
+        folders = self._place(wanted), f"{self.root}/events/source={wanted}"
+        looked = self._files.looked  # knows what was there when the question began; it may have come since
+        return any(looked.mtime_ns(folder) is not None or os.path.isdir(folder) for folder in folders)
 
     def source(self, source_id: str) -> SourceRecord | None:
         """Returns the source's record; None for rows that nobody registered."""
@@ -87,6 +91,14 @@ class Catalog:
             self._place(source_id), lambda: session_names(self.root, source_id), self._files.looked
         )
 
+    def _connections(self, source_id: str) -> list[str]:
+        """Returns the names of a camera's connections, which are times, in their order."""
+        return self._connected.get(
+            self._place(source_id),
+            lambda: [s for s in self.session_names(source_id) if connection_ms(s) is not None],
+            self._files.looked,
+        )
+
     def recordings(self, source_id: str) -> list[SessionRecord]:
         """Returns the source's sessions that are not a camera's connections, the first seen first.
 
@@ -95,6 +107,8 @@ class Catalog:
 
         def read() -> list[SessionRecord]:
             names = [s for s in self.session_names(source_id) if connection_ms(s) is None]
+            if len(names) > _FEW_FILES:
+                self._files.takes_long()
             return sessions(self.root, source_id, names)
 
         return self._sessions.get(self._place(source_id), read, self._files.looked)
@@ -113,14 +127,14 @@ class Catalog:
     def newest_session(self, source_id: str) -> tuple[SessionRecord | None, int]:
         """Returns the session that was seen first last, and how many there are."""
         names = self.session_names(source_id)
-        live = [s for s in names if connection_ms(s) is not None][-1:]
+        live = self._connections(source_id)[-1:]
         held = [*self.recordings(source_id), *self._some_sessions(source_id, live)]
         return max(held, key=lambda s: (s.first_seen, s.session), default=None), len(names)
 
     def begun_before(self, source_id: str, utc: datetime) -> SessionRecord | None:
         """Returns the session with the latest start that is not after `utc`; None without one."""
         us = instant_us(utc)
-        live = [s for s in self.session_names(source_id) if connection_ms(s) is not None]
+        live = self._connections(source_id)
         near = live[: bisect_right(live, f"{us // 1000:013d}") + 1]  # one more: names are times of arrival
         held = [*self.recordings(source_id), *self._some_sessions(source_id, near[-2:])]
         begun = [s for s in held if s.start_time is not None and instant_us(s.start_time) <= us]
@@ -128,8 +142,7 @@ class Catalog:
 
     def connected_before(self, source_id: str, utc: datetime) -> bool:
         """Whether a camera's connection began at or before `utc`."""
-        first = next((s for s in self.session_names(source_id) if connection_ms(s) is not None), None)
-        begun = [] if first is None else self._some_sessions(source_id, [first])
+        begun = self._some_sessions(source_id, self._connections(source_id)[:1])
         others = (s for s in self.recordings(source_id) if not s.fingerprint)
         return any(s.start_time is not None and s.start_time <= utc for s in (*begun, *others))
 
@@ -231,7 +244,10 @@ class Catalog:
     def _last_commits(self, lane: Lane) -> dict[tuple[str, str], int]:
         span = self._files.span(lane.source_id, wall=lane.wall)
         last: dict[tuple[str, str], int] = {}
-        for path in self._files.paths(lane.source_id, *span, wall=lane.wall) if span else ():
+        paths = self._files.paths(lane.source_id, *span, wall=lane.wall) if span else []
+        if len(paths) > _FEW_FILES:
+            self._files.takes_long()
+        for path in paths:
             for key, us in _commits_of(path):
                 last[key] = max(us, last.get(key, us))
         return last

@@ -7,42 +7,34 @@ remembered while their folder's mtime stands still; what was decoded of files, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from operators.errors import LogError
 from query.block import Block, Bools, Row
+from query.days import Day, day_of_folder
 from query.listing import MS_US, Folder, FolderMemory, Looked, folder_names, list_folder, visible
-from query.rows import SECOND_US, Lane
+from query.rows import Lane
 from query.shared import shared
 from sinks.layout import day_folders
-from sinks.schema import MEDIA_DAY
 
 T = TypeVar("T")
 
+AT_HAND_ROWS = 400  # an answer from memory goes through so many at most: a few milliseconds
 TRIES = 100  # races lost against compaction before it must be a fault
-DAY_US = 86_400 * SECOND_US
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EVER_US = 10**18
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Day:
-    """A folder of a source: one UTC day of the clock, from `start_us`, or all of its media time.
-
-    No row that begins in it ends after `until_us`.
-    """
-
-    path: str
-    wall: bool
-    start_us: int = -_EVER_US
-    until_us: int = _EVER_US
+class NotAtHand(Exception):
+    """An answer would take files to be decoded, or long. See `LogFiles.at_hand`."""
 
 
 class LogFiles:
-    """The files of one log, as a reader sees them; unmoved by a compaction that runs meanwhile."""
+    """The files of one log, as a reader sees them; unmoved by a compaction that runs meanwhile.
+
+    While `at_hand` is set, only what is decoded already is used: what takes longer raises NotAtHand.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -51,6 +43,7 @@ class LogFiles:
         self._days: FolderMemory[list[Day]] = self.shared.memory("days")
         self._folders: FolderMemory[Folder] = self.shared.memory("folders")
         self.looked = Looked()
+        self.at_hand = False
         self._listed: dict[str, Folder] = {}
         self._known_days: dict[tuple[str, bool], list[Day]] = {}
 
@@ -77,6 +70,11 @@ class LogFiles:
         self.looked.forget()
         self._listed.clear()
         self._known_days.clear()
+
+    def takes_long(self) -> None:
+        """Raises NotAtHand while only what is at hand may be used."""
+        if self.at_hand:
+            raise NotAtHand
 
     def near(self, source_id: str, lo_us: int, hi_us: int, *, wall: bool) -> list[Folder]:
         """Returns the source's folders that can hold rows which touch [lo_us, hi_us]; looks at no other."""
@@ -149,7 +147,10 @@ class LogFiles:
             begin_us = _first(blocks, first_us, hi_us)
             if begin_us < first_us:
                 blocks = self._near(lane, begin_us, hi_us)
-            rows = [row for block in blocks for row in block.pick(block.overlapping(begin_us, hi_us))]
+            wanted = [block.overlapping(begin_us, hi_us) for block in blocks]
+            if self.at_hand and sum(map(np.count_nonzero, wanted)) > AT_HAND_ROWS:
+                raise NotAtHand
+            rows = [row for block, mask in zip(blocks, wanted, strict=True) for row in block.pick(mask)]
             if begin_us == first_us:
                 return rows
             clips = {
@@ -195,9 +196,14 @@ class LogFiles:
         for name in visible(folder, lo_us, hi_us):
             stripes = folder.stripes.get(name)
             if stripes is None:
-                stripes = self._blocks.stripes(f"{folder.path}/{name}", wall=wall)
+                stripes = self._blocks.stripes(f"{folder.path}/{name}", wall=wall, decode=not self.at_hand)
+                if stripes is None:
+                    raise NotAtHand
                 folder.stripes[name] = stripes
-            found.extend(self._blocks.near(stripes, lo_us, hi_us))
+            blocks = self._blocks.near(stripes, lo_us, hi_us, decode=not self.at_hand)
+            if blocks is None:
+                raise NotAtHand
+            found.extend(blocks)
         return found
 
     def _days_of(self, source_id: str, *, wall: bool) -> list[Day]:
@@ -206,7 +212,9 @@ class LogFiles:
         if days is None:
             folder = f"{self.root}/events/source={source_id}"
             every = self._days.get(
-                folder, lambda: [_day(path) for path in day_folders(self.root, source_id)], self.looked
+                folder,
+                lambda: [day_of_folder(path) for path in day_folders(self.root, source_id)],
+                self.looked,
             )
             for axis in (False, True):
                 self._known_days[source_id, axis] = [day for day in every if day.wall == axis]
@@ -239,15 +247,3 @@ def _first(blocks: Iterable[Block], lo_us: int, hi_us: int) -> int:
         near = block.clip_lo_us[block.overlapping(lo_us, hi_us)]
         first_us = min(first_us, int(near.min())) if len(near) else first_us
     return first_us
-
-
-def _day(path: Path) -> Day:
-    name = path.name.removeprefix("day=")
-    if name == MEDIA_DAY:
-        return Day(path=str(path), wall=False)
-    try:
-        start = datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:  # no folder of ours: whatever it holds, look at it
-        return Day(path=str(path), wall=True)
-    start_us = (start - _EPOCH) // timedelta(microseconds=1)
-    return Day(path=str(path), wall=True, start_us=start_us, until_us=start_us + 2 * DAY_US)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,9 +33,11 @@ class Looked:
             return self._mtimes[folder]
         except KeyError:
             pass
+        found: int | None
         try:
-            found: int | None = os.stat(folder).st_mtime_ns
-        except FileNotFoundError:
+            state = os.stat(folder)
+            found = state.st_mtime_ns if stat.S_ISDIR(state.st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
             found = None
         self._mtimes[folder] = found
         return found

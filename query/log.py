@@ -112,15 +112,21 @@ class EventLog:
         fold: bool = True,
         tz: tzinfo | None = None,
         now: datetime | None = None,
+        at_hand: bool = False,
     ) -> AtAnswer:
         """Answers for one second: what covers it, the `n` nearest before and after, who was looking.
 
+        With `at_hand` only from what is decoded already, within a few milliseconds, or NotAtHand is raised.
         Raises UnknownSourceError, TimeFormatError, LogError.
         """
         self._files.refresh()
-        source_id = self.resolve(source)
-        look = self._look(run, raw, fold)
-        return answer_at(self._catalog, self._files, source_id, time, n=n, look=look, tz=tz, now=now)
+        self._files.at_hand = at_hand
+        try:
+            source_id = self.resolve(source)
+            look = self._look(run, raw, fold)
+            return answer_at(self._catalog, self._files, source_id, time, n=n, look=look, tz=tz, now=now)
+        finally:
+            self._files.at_hand = False
 
     def events(
         self,

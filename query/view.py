@@ -6,78 +6,30 @@ newest run with a row there that is not failed or dropped. The newest run is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 from operators.stitch import LoggedEvent, stitch
 from query.catalog import Catalog
-from query.chains import chains, may_go_back, may_go_on
 from query.coverage import Ledger
 from query.files import LogFiles
-from query.rows import SECOND_US, CoverageRow, Lane, clip_place, place
+from query.nearest import parts_after, parts_before
+from query.rows import SECOND_US, CoverageRow, Lane, place
+from query.window import LONGER as LONGER
+from query.window import SLACK_US as SLACK_US
+from query.window import Joined as Joined
+from query.window import Look as Look
+from query.window import Window as Window
+from query.window import exact_range, stitched
 
-SLACK_US = 2 * SECOND_US  # clips that meet in media time may lie a little apart on a corrected wall clock
-# Read so far beyond a range, what ends with its clip is known to join nothing outside: see `_exact`.
+# Read so far beyond a range, what ends with its clip is known to join nothing outside: see `exact_range`.
 _BESIDE_US = SLACK_US + 1000
 FIRST_REACH_US = 60 * SECOND_US
 # A clock burnt into a picture is one event that never ends: its far end is not worth reading a month for.
 MAX_REACH_US = 6 * 3600 * SECOND_US
-LONGER = "longer"
-_EVER_US = 10**18
 _WANTED = "\0wanted"  # flags of parts go to the event that they make: no other flag holds this character
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """What counts of the clips that overlap [lo_us, hi_us): coverage rows, parts of events, the ledger.
-
-    `admitted` are the rows that the ledger knows: clips that ended shortly before `lo_us` may be among them.
-    """
-
-    lo_us: int
-    hi_us: int
-    coverage: tuple[CoverageRow, ...]
-    parts: tuple[LoggedEvent, ...]
-    admitted: tuple[CoverageRow, ...]
-    ranks: Mapping[str, int]
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """Which coverage row counts at each instant."""
-        return Ledger(self.admitted, self.ranks)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Joined:
-    """Joined events, sorted by start: each that touches the open range (lo_us, hi_us), whole and exact."""
-
-    lo_us: int
-    hi_us: int
-    events: tuple[LoggedEvent, ...]
-    window: Window
-
-    @property
-    def from_first(self) -> bool:
-        """Whether the lane holds nothing before."""
-        return self.lo_us == -_EVER_US
-
-    @property
-    def to_last(self) -> bool:
-        """Whether the lane holds nothing after."""
-        return self.hi_us == _EVER_US
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """How a question wants to see the log: which run (None: the default view), and what is put together.
-
-    `raw` shows the parts as they were logged; without `fold` parts are joined, and what only repeats stays.
-    """
-
-    run: str | None = None
-    raw: bool = False
-    fold: bool = True
 
 
 class View:
@@ -103,13 +55,27 @@ class View:
         """Returns where the lane's first row begins and its last one ends, of any run; None without rows."""
         return self._files.span(self.lane.source_id, wall=self.lane.wall)
 
-    def earlier(self, us: int, reach_us: int) -> int:
-        """Returns where to look on, before `us`: `reach_us` back from the last row that lies there."""
-        return self._files.before(self.lane, us) - reach_us
+    def earlier(self, us: int, reach_us: int, count: int = 0) -> int:
+        """Returns where to look on, before `us`: as far as the last `count` parts that lie there.
 
-    def later(self, us: int, reach_us: int) -> int:
-        """Returns where to look on, after `us`: `reach_us` on from the first row that lies there."""
-        return self._files.after(self.lane, us) + reach_us
+        At least `reach_us` back from the last row that lies there.
+        """
+        least_us = self._files.before(self.lane, us) - reach_us
+        if not count:
+            return least_us
+        found_us = self._files.retry(lambda: parts_before(self._files, self.lane, us, count))
+        return least_us if found_us is None else min(least_us, found_us - SLACK_US)
+
+    def later(self, us: int, reach_us: int, count: int = 0) -> int:
+        """Returns where to look on, after `us`: as far as the first `count` parts that lie there.
+
+        At least `reach_us` on from the first row that lies there.
+        """
+        least_us = self._files.after(self.lane, us) + reach_us
+        if not count:
+            return least_us
+        found_us = self._files.retry(lambda: parts_after(self._files, self.lane, us, count))
+        return least_us if found_us is None else max(least_us, found_us + SLACK_US)
 
     def window(self, lo_us: int, hi_us: int) -> Window:
         """Returns what counts of the clips that overlap [lo_us, hi_us)."""
@@ -128,7 +94,9 @@ class View:
         if len({(c.run_id, c.session) for c in admitted}) < 2:
             return window
         wall = self.lane.wall
-        counting = (p for p in window.parts if _counts(p, near[_clip(p)], window.ledger, wall=wall))
+        clips = {_clip(p): near[_clip(p)] for p in window.parts}
+        ledger = Ledger(_touching(admitted, clips.values()), window.ranks)
+        counting = (p for p in window.parts if _counts(p, clips[_clip(p)], ledger, wall=wall))
         return replace(window, parts=tuple(counting))
 
     def joined(self, lo_us: int, hi_us: int) -> Joined:
@@ -144,14 +112,14 @@ class View:
         while True:
             bounds = self.span() or (lo_us, hi_us)
             window = self.window(load_lo_us, load_hi_us)
-            exact_lo_us, exact_hi_us = _exact(window, bounds, wall=self.lane.wall)
+            exact_lo_us, exact_hi_us = exact_range(window, bounds, wall=self.lane.wall)
             if load_lo_us <= far_lo_us:
                 exact_lo_us = min(exact_lo_us, lo_us - 1)
             if load_hi_us >= far_hi_us:
                 exact_hi_us = max(exact_hi_us, hi_us + 1)
             if exact_lo_us < lo_us and exact_hi_us > hi_us:
                 far = (load_lo_us <= far_lo_us, load_hi_us >= far_hi_us)
-                events = _stitched(window, far, self.look, wall=self.lane.wall)
+                events = stitched(window, far, self.look, wall=self.lane.wall)
                 return Joined(lo_us=exact_lo_us, hi_us=exact_hi_us, events=events, window=window)
             if exact_lo_us >= lo_us:
                 load_lo_us = max(load_lo_us - reach_lo_us, far_lo_us)
@@ -205,6 +173,17 @@ class View:
         return self.run_of(row.session) in (None, row.run_id)
 
 
+def _touching(rows: Sequence[CoverageRow], clips: Iterable[CoverageRow]) -> Iterator[CoverageRow]:
+    """Yields the rows that overlap one of the clips: hours of a quiet camera hold few that have events."""
+    spans = sorted((c.lo_us, c.hi_us) for c in clips)
+    starts = [lo_us for lo_us, _ in spans]
+    until_us = list(accumulate((hi_us for _, hi_us in spans), max))
+    for row in rows:
+        i = bisect_left(starts, row.hi_us) - 1
+        if i >= 0 and until_us[i] > row.lo_us:
+            yield row
+
+
 def _clip(row: CoverageRow | LoggedEvent) -> tuple[str, str, int]:
     return row.run_id, row.clip_id, row.attempt
 
@@ -223,32 +202,3 @@ def _counts(event: LoggedEvent, clip: CoverageRow, ledger: Ledger, *, wall: bool
     begin_us, _ = place(event, wall=wall)
     row = ledger.at(min(max(begin_us, clip.lo_us), clip.hi_us - 1))
     return row is not None and (row.run_id, row.session) == (clip.run_id, clip.session)
-
-
-def _exact(window: Window, bounds: tuple[int, int], *, wall: bool) -> tuple[int, int]:
-    """Returns the open range for which stitching the window's parts is final.
-
-    Parts that may join something outside the window spoil the range of their whole chain.
-    """
-    lo_us = -_EVER_US if window.lo_us < bounds[0] else window.lo_us
-    hi_us = _EVER_US if window.hi_us > bounds[1] else window.hi_us
-    exact_lo_us, exact_hi_us = lo_us, hi_us
-    for chain in chains(window.parts):
-        if any(may_go_back(p) and clip_place(p, wall=wall)[0] <= lo_us + SLACK_US for p in chain):
-            exact_lo_us = max(exact_lo_us, *(place(p, wall=wall)[1] for p in chain))
-        if any(may_go_on(p) and clip_place(p, wall=wall)[1] >= hi_us - SLACK_US for p in chain):
-            exact_hi_us = min(exact_hi_us, *(place(p, wall=wall)[0] for p in chain))
-    return exact_lo_us, exact_hi_us
-
-
-def _stitched(window: Window, far: tuple[bool, bool], look: Look, *, wall: bool) -> tuple[LoggedEvent, ...]:
-    """Joins the window's parts, sorted by place; events open at an edge as `far` as it goes are flagged."""
-    if look.raw:
-        return tuple(sorted(window.parts, key=lambda e: (*place(e, wall=wall), e.event_id)))
-    events = []
-    for event in stitch(window.parts, fold=look.fold):
-        lo_us, hi_us = clip_place(event, wall=wall)
-        before = far[0] and event.open_start and lo_us <= window.lo_us + SLACK_US
-        after = far[1] and event.open_end and hi_us >= window.hi_us - SLACK_US
-        events.append(replace(event, flags=(*event.flags, LONGER)) if before or after else event)
-    return tuple(sorted(events, key=lambda e: (*place(e, wall=wall), e.event_id)))

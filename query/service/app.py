@@ -33,6 +33,7 @@ from query.service.following import Following
 from query.service.guard import Guard, is_loopback
 from query.service.metrics import Metrics
 from query.service.params import known_only
+from query.service.quick import PATH, QuickAt
 from query.service.readers import Readers
 from query.service.settings import ServiceSettings
 
@@ -88,7 +89,13 @@ def create_app(root: Path, settings: ServiceSettings, *, following: Following | 
     )
     names = None if settings.hosts == () and not is_loopback(settings.host) else settings.hosts
     metrics = Metrics(root, following)
-    app.add_middleware(Guard, names=names, timeout_s=settings.request_timeout_s, seen=metrics.seen)
+    app.add_middleware(
+        Guard,
+        names=names,
+        timeout_s=settings.request_timeout_s,
+        seen=metrics.seen,
+        quick={PATH: QuickAt(context)},
+    )
     problems.add_to(app)
     app.include_router(auth.router())
     for router in ROUTERS:

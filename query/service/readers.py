@@ -52,6 +52,10 @@ class Readers:
         self._running = 0
         self._count_lock = threading.Lock()
 
+    def ask_at_once(self, question: Callable[[EventLog], T]) -> T:
+        """Returns `question(log)`, asked in the caller's thread: for what takes milliseconds at most."""
+        return question(self._log())
+
     async def ask(self, question: Callable[[EventLog], T]) -> T:
         """Returns `question(log)`, asked in a thread of the pool. Raises what it raises, and Busy.
 

@@ -7,11 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from operators.core import Outcome
 from operators.errors import LogError, TimeFormatError, UnknownSourceError
 from query.log import open_log
+from sinks.compact import to_parquet
+from sinks.layout import read_footer
 from sinks.registry import Registry
 from tests.query.logs import T0, clip, event, register, write
 
@@ -330,3 +334,19 @@ def test_control_characters_that_another_writer_let_through_are_stripped(tmp_pat
     write(tmp_path, [clip(0, 10, event(1, 2, "a\x1b[31mred\x9b door\u202e"))])
     register(tmp_path)
     assert ask(tmp_path, "1")["covering"][0]["description"] == "a[31mred door"
+
+
+@pytest.mark.parametrize("number", [float("nan"), -1e300])
+def test_rows_of_a_camera_without_media_seconds_are_where_their_clock_says(
+    tmp_path: Path, number: float
+) -> None:
+    root = write(tmp_path / "log", [clip(0, 10, event(1, 2, "a knock"), zero=T0)])
+    register(root, kind="live", zero=T0)
+    (path,) = root.glob("events/*/*/*.parquet")
+    rows = pq.ParquetFile(path).read()
+    lost = pa.array([number] * len(rows))
+    rows = rows.set_column(rows.column_names.index("start_s"), "start_s", lost)
+    path.write_bytes(to_parquet(rows, read_footer(path)))  # as another writer may have left it
+    answer = open_log(root).at("gate", "2026-11-22T00:00:05Z")
+    assert (answer.covered_share, answer.coverage.outcome) == (1.0, Outcome.OK)
+    assert [(e.description, e.flags) for e in answer.before] == [("a knock", ("clamped",))]

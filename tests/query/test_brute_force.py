@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from operators.core import Event, Outcome
 from operators.stitch import LoggedEvent, stitch
+from query.files import NotAtHand
 from query.log import EventLog, open_log
 from query.rows import instant_us, part
 from sinks.layout import day_folders, live_files
@@ -221,12 +223,42 @@ def test_every_answer_is_that_of_a_reader_of_all_rows(seed: int, wall: bool, n: 
             t = rng.randint(0, 1000 if wall else 420) / 2
             answer = log.at("gate", text(t), n=n, now=NOW)
             assert (ids(answer.covering), ids(answer.before), ids(answer.after)) == naive.at(t, n)
+            with contextlib.suppress(NotAtHand):
+                assert log.at("gate", text(t), n=n, now=NOW, at_hand=True) == answer
             until = t + rng.choice([0.5, 30.0, 200.0])
             found = log.events("gate", start=text(t), end=text(until))
             assert ids(found) == ids(naive.within(t, until))
         for one in rng.sample(naive.events, min(len(naive.events), 4)):
             assert ids([log.event(one.event_id)]) == ids([one])
         check_timeline(log, naive, rng.randint(1, 20))
+
+
+@given(seed=st.integers(0, 2**32), n=st.integers(1, 4))
+@settings(max_examples=8, deadline=None)
+def test_the_nearest_events_of_a_quiet_night_are_those_of_a_reader_of_all_rows(seed: int, n: int) -> None:
+    rng = Random(seed)
+    zero = {"s0": T0, "s1": T0 + timedelta(seconds=4000)}  # connected again in between
+    commits = []
+    for i in range(800):
+        session = "s0" if i < 400 else "s1"
+        start_s = (i % 400) * 10.0
+        seen = events_of(rng, start_s, start_s + 10, sticky=False) if rng.random() < 0.01 else ()
+        outcome = Outcome.DROPPED if rng.random() < 0.01 and not seen else Outcome.OK
+        commits.append(
+            clip(start_s, start_s + 10, *seen, session=session, zero=zero[session], outcome=outcome)
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        root = write(Path(folder), commits, merged=[range(400), range(400, 800)], leftovers=False)
+        for session in zero:
+            register(root, kind="live", session=session)
+        naive, log = Naive.of(root, wall=True), open_log(root)
+        for _ in range(10):
+            t = rng.randint(0, 16_200) / 2
+            answer = log.at("gate", (T0 + timedelta(seconds=t)).isoformat(), n=n, now=NOW)
+            assert (ids(answer.covering), ids(answer.before), ids(answer.after)) == naive.at(t, n)
+            row = naive.winner(t, naive.newest)
+            looked = row is not None and row["outcome"] in LOOKED
+            assert (answer.covered_share > 0, answer.gap is None) == (looked, looked or t >= 8000)
 
 
 def check_timeline(log: EventLog, naive: Naive, buckets: int) -> None:
