@@ -10,7 +10,7 @@ ROUNDS ?= 50
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo index test test-slow lint format kill soak bench docs lock clean
+.PHONY: help demo index test test-slow lint format kill soak soak-brief bench docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 11
@@ -46,6 +46,9 @@ kill: $(VENV)/.dev ## kill random processes of a run, ROUNDS times; the log must
 soak: $(VENV)/.dev ## a 3-hour file, then 16 cameras for 30 minutes: every process's memory, drops, files
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.live_soak --streams 16 --minutes 30
+
+soak-brief: $(VENV)/.dev ## the same 16 cameras for 2 minutes: drops, holes, files, shared memory
+	$(BIN)/python -m benchmarks.live_soak --brief
 
 bench: $(VENV)/.dev ## measure, write benchmarks/results/*.json and the README's tables
 	$(BIN)/python -m benchmarks.all

@@ -2,9 +2,12 @@
 
 A file is played in a circle, as a camera that sees the same again and again. CPU time is that of the thread
 that decodes, measures and cuts clips; `sampling` decodes and converts two pictures a second and does nothing
-else. `recall`: movements that the builtin describer tells of when all is decoded, and those of them that it
-tells of in this mode within a second. `arrivals`: those in ground_truth.json of which a picture was decoded,
-in the second before and the two seconds after. The ways take turns; medians go to `results/gate.json`.
+else; `learned, sampling` and `learned, decoding` do no more than that with what the learned mode chose, or
+only decode it: what the gate could reach if measuring were free. `recall`: movements that the builtin
+describer tells of when all is decoded, and those of them that it tells of in this mode within a second;
+`moving`: the share of the time that they fill. `arrivals`: those in ground_truth.json of which a picture was
+decoded, in the second before and the two seconds after. `pictures_decoded`: of those that came after the
+learning. The ways take turns; medians go to `results/gate.json`.
 
     python -m benchmarks.gate SURV_PERSON_TABLE SURV_CARS_TOP [--runs 3] [--rounds 6]
 """
@@ -17,7 +20,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,11 @@ WAYS: dict[str, ModeSettings | None] = {
     "keyframes": ModeSettings(mode="keyframes"),
     "packets": ModeSettings(mode="packets"),
     "learned": ModeSettings(check_every_s=NEVER),
+    # what of that is measuring, and what is left when the pictures for a model are the only work, or not even
+    "learned, sampling": ModeSettings(check_every_s=NEVER),
+    "learned, decoding": ModeSettings(check_every_s=NEVER),
 }
+MEASURED = ("full", "keyframes", "packets", "learned")
 
 
 @dataclass(slots=True)
@@ -62,17 +69,24 @@ def played(path: Path, rounds: int) -> Iterator[tuple[av.VideoStream, Any, float
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        length_s = float((stream.duration or 0) * (stream.time_base or 0))
+        tick_s = float(stream.time_base or 0)
+        length_s = (stream.duration or 0) * tick_s
         for number in range(rounds):
             container.seek(0, stream=stream)
             for packet in container.demux(stream):
-                if packet.size and packet.pts is not None and packet.time_base is not None:
-                    yield stream, packet, float(packet.pts * packet.time_base) + number * length_s, length_s
+                if packet.size and packet.pts is not None:
+                    yield stream, packet, packet.pts * tick_s + number * length_s, length_s
 
 
-def measure(path: Path, settings: ModeSettings | None, rounds: int) -> Run:
-    """Plays the file `rounds` times; figures are of all rounds after the first three, in which modes are
-    learned."""
+def _without_pictures(clip: Clip) -> Clip:
+    """Lets the pictures go, as a run does when the clip is described: the builtin describer needs none."""
+    return replace(clip, frames=clip.frames[:1].copy(), pts_s=clip.pts_s[:1].copy())
+
+
+def measure(path: Path, name: str, rounds: int) -> Run:
+    """Plays the file `rounds` times in the way of that name; figures are of all rounds after the first three,
+    in which modes are learned."""
+    settings = WAYS[name]
     run, chooser = Run(), None if settings is None else ModeChooser(settings)
     builder = ClipBuilder(
         source_id="bench",
@@ -81,7 +95,7 @@ def measure(path: Path, settings: ModeSettings | None, rounds: int) -> Run:
         meter=SignalMeter(keep_stills=False),
         gate=QuietGate(),
     )
-    scaler, at_s, count = VideoReformatter(), dict[int | None, float](), 0
+    scaler, at_s, count, decoded = VideoReformatter(), dict[int | None, float](), 0, 0
     due_s = media_s = settled_s = 0.0
     began_s = time.thread_time()
     settled_cpu_s = began_s
@@ -90,18 +104,19 @@ def measure(path: Path, settings: ModeSettings | None, rounds: int) -> Run:
             chooser.begin(stream, "s")
         if not settled_s and pts_s >= 3 * length_s:
             settled_s, settled_cpu_s = pts_s, time.thread_time()
-        count += 1
+        count += bool(settled_s)
         at_s[packet.pts] = pts_s
         media_s = max(media_s, pts_s)
         for one in [packet] if chooser is None else chooser.choose(packet, pts_s):
             for frame in stream.codec_context.decode(one):
                 shown_s = at_s[frame.pts]
                 run.times.append(shown_s)
+                decoded += bool(settled_s)
+                if name.endswith("sampling") and shown_s >= due_s:
+                    width, height = fit(frame.width, frame.height, ClipSettings().frame_pixels)
+                    to_rgb(frame, width=width, height=height, scaler=scaler)
+                    due_s = (shown_s * 2 // 1 + 1) / 2
                 if chooser is None:
-                    if shown_s >= due_s:
-                        width, height = fit(frame.width, frame.height, ClipSettings().frame_pixels)
-                        to_rgb(frame, width=width, height=height, scaler=scaler)
-                        due_s = (shown_s * 2 // 1 + 1) / 2
                     continue
                 picture = Picture(
                     index=0,
@@ -111,12 +126,14 @@ def measure(path: Path, settings: ModeSettings | None, rounds: int) -> Run:
                     width=frame.width,
                     height=frame.height,
                 )
-                run.clips += builder.add(chooser.see(picture))
+                seen = chooser.see(picture)
+                if seen is not None and name in MEASURED:
+                    run.clips += map(_without_pictures, builder.add(seen))
     ended_s = time.thread_time()
     run.video_s_per_cpu_s = (media_s - settled_s) / (ended_s - settled_cpu_s)
     run.with_learning = media_s / (ended_s - began_s)
     run.mode = "" if chooser is None else chooser.mode.value
-    run.decoded_share = len(run.times) / count
+    run.decoded_share = decoded / count
     return run
 
 
@@ -140,6 +157,12 @@ def recall(run: Run, full: Run, from_s: float) -> tuple[int, int]:
     ours, theirs = movements(run.clips, from_s), movements(full.clips, from_s)
     found = [any(a < end + 1 and b > start - 1 for a, b in ours) for start, end in theirs]
     return sum(found), len(theirs)
+
+
+def moving(run: Run, from_s: float) -> float:
+    """Returns the share of the time after `from_s` in which something moves."""
+    length_s = run.clips[-1].end_s - from_s
+    return sum(end - max(start, from_s) for start, end in movements(run.clips, from_s)) / length_s
 
 
 def arrivals(run: Run, path: Path, length_s: float, rounds: int) -> tuple[int, int]:
@@ -169,8 +192,8 @@ def main() -> None:
         speeds: dict[str, list[float]] = {name: [] for name in WAYS}
         last: dict[str, Run] = {}
         for _ in range(args.runs):
-            for name, settings in WAYS.items():
-                last[name] = measure(path, settings, args.rounds)
+            for name in WAYS:
+                last[name] = measure(path, name, args.rounds)
                 speeds[name].append(last[name].video_s_per_cpu_s)
                 print(f"{path.stem} {name:32} {speeds[name][-1]:7.1f} video s per CPU s", flush=True)
         medians = {name: statistics.median(values) for name, values in speeds.items()}
@@ -184,11 +207,12 @@ def main() -> None:
                 "pictures_decoded": round(run.decoded_share, 3),
                 "arrivals": arrivals(run, path, length_s, args.rounds),
             }
-            if name != "sampling":
+            if name in MEASURED:
                 rows[name] |= {
                     "mode": run.mode,
                     "with_learning": round(run.with_learning, 1),
                     "recall": recall(run, last["full"], 3 * length_s + 10),
+                    "moving": round(moving(run, 3 * length_s), 3),
                 }
         table[path.name] = rows
     results_io.write(

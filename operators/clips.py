@@ -285,6 +285,8 @@ class ClipBuilder:
         if draft.first is not None:
             self._keep(draft, draft.first, draft.first.pts_s)
         elif self._shown is not None:
+            if self._shown.mode:
+                draft.flags.add(f"mode:{self._shown.mode}")
             self._keep(draft, self._shown, draft.start_s)
 
     def _close_ready(self) -> list[Clip]:

@@ -28,15 +28,32 @@ def light_change(before: F32, after: F32) -> tuple[float, float]:
     Least squares over every fourth point, twice more over the half that fits best: what moves does not count.
     """
     x, y = before[::4, ::4].ravel(), after[::4, ::4].ravel()
-    gain, offset = 1.0, float(np.median(y - x))
+    gain, offset = 1.0, _median(y - x)
     for _ in range(3):
         rest = np.abs(y - x * gain - offset)
-        fits = rest <= np.median(rest)
+        fits = rest <= _median(rest)
         a, b = x[fits], y[fits]
-        spread = float(((a - a.mean()) ** 2).mean())
+        mean_a, mean_b = _mean(a), _mean(b)
+        a -= mean_a
+        spread = float(_mean(a * a))
         if spread < 4.0:  # a flat picture tells no gain
-            return 1.0, float(np.median(y - x))
-        gain = float(((a - a.mean()) * (b - b.mean())).mean()) / spread
+            return 1.0, _median(y - x)
+        gain = float(_mean(a * (b - mean_b))) / spread
         gain = min(max(gain, 0.5), 2.0)
-        offset = float(b.mean() - a.mean() * gain)
+        offset = float(mean_b - mean_a * gain)
     return gain, offset
+
+
+# numpy's own mean and median of so few values are mostly overhead; these give the same to the last bit
+
+
+def _mean(values: F32) -> np.float32:
+    return np.float32(np.add.reduce(values) / np.float32(values.size))
+
+
+def _median(values: F32) -> float:
+    half = values.size // 2
+    if values.size % 2:
+        return float(np.partition(values, half)[half])
+    middle = np.partition(values, (half - 1, half))[half - 1 : half + 1]
+    return float(_mean(middle))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
@@ -96,15 +96,16 @@ class Down:
     since: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Stats:
     """Counts since the source began; `LiveSource.stats` at any time, and an item every few seconds.
 
-    Also comes while nothing arrives, so that a consumer that only iterates can do its own regular work.
+    What is handed out is a copy: the source goes on counting in its own. Also comes while nothing arrives, so
+    that a consumer that only iterates can do its own regular work. `session`: the newest one's name.
     """
 
     at: Moment
-    up: bool
+    up: bool = False
     frames: int = 0
     packets: int = 0
     bytes: int = 0
@@ -112,6 +113,7 @@ class Stats:
     late_frames: int = 0
     connects: int = 0
     sessions: int = 0
+    session: str = ""
     reason_code: str = ""
 
 
@@ -136,13 +138,14 @@ class PacketChooser(Protocol):
 
     def choose(
         self, packet: av.Packet[av.VideoStream], pts_s: float | None
-    ) -> Sequence[av.Packet[av.VideoStream]]:
+    ) -> Iterable[av.Packet[av.VideoStream] | None]:
         """Returns the packets to decode now, in their order: `[packet]`, none, or kept ones and this one.
 
-        The first packets of a session, up to its first picture, are decoded whatever it returns.
-        It may flush `template.codec_context`, with which they are decoded, before it returns.
+        Each is asked for when the one before is decoded: `template.codec_context`, with which they are, may
+        be set up for it or flushed meanwhile. None stands for the end: what the decoder holds comes out. The
+        first packets of a session, up to its first picture, are decoded whatever it returns.
         """
 
-    def see(self, picture: Picture) -> Picture:
+    def see(self, picture: Picture) -> Picture | None:
         """Is shown each picture of the session just before it is handed out; returns it, with what is known
-        of how it came to be decoded. Called in the thread that calls `choose`."""
+        of how it came to be decoded, or None: do not look at it. In the thread that calls `choose`."""

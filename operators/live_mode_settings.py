@@ -21,7 +21,12 @@ class ModeSettings(BaseModel):
     glance_s: float = Field(
         default=10.0,
         gt=0,
-        description="In a cheap mode a keyframe is shown in each such span at least: one in every clip.",
+        description="In a cheap mode a picture is shown in each such span at least: one in every clip.",
+    )
+    look_hz: float = Field(
+        default=5.0,
+        gt=0,
+        description="Pictures a second that are looked at where a cheap mode decodes; movement needs five.",
     )
     check_every_s: float = Field(
         default=600.0, gt=0, description="Seconds between checks of a cheap mode against full decoding."

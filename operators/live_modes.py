@@ -7,10 +7,8 @@ decoding from time to time.
 
 from __future__ import annotations
 
-import logging
-import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -18,16 +16,16 @@ import av
 
 from operators.live_change import ChangeMeter, KeyframeEye
 from operators.live_learning import Mode, ModeLearner
+from operators.live_mode_keeper import ModeKeeper
 from operators.live_mode_settings import ModeSettings
-from operators.live_watch import Watch
+from operators.live_thin import Thinner
 from operators.pictures import Picture
 
 __all__ = ["ModeChooser", "ModeSettings"]
 
-logger = logging.getLogger(__name__)
-
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
+_Kept: TypeAlias = "tuple[VideoPacket, float, float | None]"  # with when it came, and its own media second
 _SAME_S = 0.001  # a packet and its picture have the same time, but for rounding
 _GLANCE_PACKETS = 24  # given to the decoder until it hands out a keyframe's picture; it holds back up to 16
 
@@ -41,32 +39,23 @@ class ModeChooser:
 
     def __init__(self, settings: ModeSettings | None = None) -> None:
         self.settings = settings or ModeSettings()
-        self.learner = ModeLearner(self.settings.learn)
-        self.fallbacks = 0
-        self._forced = None if self.settings.mode == "auto" else Mode(self.settings.mode)
-        self._learned = Mode.FULL if self._forced in (None, Mode.PACKETS) else Mode(self.settings.mode)
-        self._trigger_size = math.inf  # bytes of a second
-        self._watch: Watch | None = None
-        self._watch_until_s: float | None = None  # None: until modes can be judged
-        self._rest_until_s = 0.0  # no mode was safe: full decoding, unmeasured
-        self._rest_s = self.settings.relearn_s
-        self._check_at_s = 0.0
+        self._keeper = ModeKeeper(self.settings)
         self._kind: tuple[object, ...] | None = None
         self._age_s = 0.0  # media seconds of the sessions before
         self._at_s = 0.0
         self._template: av.VideoStream | None = None
         self._clear()
-        self._start_watch(None)
 
     def _clear(self) -> None:
         """Forgets the packets and pictures of a connection."""
-        self._group: list[tuple[VideoPacket, float]] = []  # since the last keyframe, that one included
+        self._group: list[_Kept] = []  # since the last keyframe, that one included
         self._given = 0  # how many of them were chosen
-        self._broken = False  # the decoder has not been given all up to the group
+        self._broken = False  # the decoder must begin anew with the group
+        self._missed = False  # pictures before it were not decoded
         self._from_pts: int | None = None  # where in this group decoding began: what leads it is left out
         self._gap_from_s: float | None = None
         self._glance_until_s: float | None = None
-        self._glance_slot = -1
+        self._glance_slot = self._seen_slot = -1  # of which a keyframe, and any picture, was shown last
         self._full = True
         self._full_until_s = self._age_s + 0.5  # a session's first group is decoded: its picture is awaited
         self._sizes: deque[tuple[float, int]] = deque()
@@ -76,11 +65,29 @@ class ModeChooser:
         self._glances: deque[float] = deque(maxlen=2)
         self._explained = True
         self._change = 0.0
+        self._thin = Thinner(self.settings.look_hz)
+        self._drain = False
 
     @property
     def mode(self) -> Mode:
         """How the stream is looked at now."""
-        return Mode.FULL if self._watch is not None else self._learned
+        return self._keeper.mode
+
+    @property
+    def learner(self) -> ModeLearner:
+        """What was learned, and from how much."""
+        return self._keeper.learner
+
+    @property
+    def fallbacks(self) -> int:
+        """How often a cheap mode was given up."""
+        return self._keeper.fallbacks
+
+    @property
+    def idle(self) -> bool:
+        """Whether packets alone tell now: none is being decoded, nor will be before something triggers."""
+        cheap = self.mode is Mode.PACKETS and not self._full
+        return cheap and self._glance_until_s is None and not self._drain
 
     def begin(self, template: av.VideoStream, session: str) -> None:
         """A connection begins; whoever decodes does so with `template.codec_context`, which is flushed here
@@ -88,22 +95,31 @@ class ModeChooser:
         context = template.codec_context
         kind = (context.name, context.width, context.height)
         if self._kind not in (None, kind):
-            self._relearn("the camera's codec or size changed")
+            self._keeper.relearn("the camera's codec or size changed")
         self._kind, self._template = kind, template
         self._age_s += self._at_s + 1
         self._at_s = 0.0
         self._clear()
-        if self._watch is not None:
-            self._start_watch(self._watch_until_s)
+        self._keeper.connected()
 
-    def choose(self, packet: VideoPacket, pts_s: float | None) -> Sequence[VideoPacket]:
+    def choose(self, packet: VideoPacket, pts_s: float | None) -> Iterable[VideoPacket | None]:
         """Returns the packets to decode now, in their order; see `PacketChooser`."""
+        chosen = self._chosen(packet, pts_s)
+        drain, self._drain = self._drain, False
+        if not (chosen or drain) or self._template is None:
+            return ()
+        thin = None if self.mode is Mode.FULL else self._thin
+        return _set_up(self._template.codec_context, chosen, thin, drain=drain)
+
+    def _chosen(self, packet: VideoPacket, pts_s: float | None) -> list[_Kept]:
+        if pts_s is not None:
+            self._thin.note(pts_s, key=packet.is_keyframe)
         self._at_s = max(self._at_s, pts_s or 0.0)
         now_s = self._age_s + self._at_s
-        chosen: list[VideoPacket] = []
+        chosen: list[_Kept] = []
         if packet.is_keyframe or not self._group:
             chosen = self._next_group(packet, now_s)
-        self._group.append((packet, now_s))
+        self._group.append((packet, now_s, pts_s))
         self._bytes += packet.size
         if not packet.is_keyframe:
             self._weigh(packet.size, now_s)
@@ -111,102 +127,66 @@ class ModeChooser:
             self._decode_group(now_s)
         return chosen + self._due()
 
-    def see(self, picture: Picture) -> Picture:
-        """Returns the picture with what is known of how it came to be decoded; called with each, in order."""
+    def see(self, picture: Picture) -> Picture | None:
+        """Returns the picture with what is known of how it came to be decoded, or None where it is not to be
+        looked at; called with each, in order."""
         at_s = self._age_s + picture.pts_s
         if self._glance_until_s is not None and at_s >= self._glance_until_s - _SAME_S:
             self._glance_until_s = None
+        if self.mode is not Mode.FULL and not self._thin.takes(picture.pts_s):
+            return None
+        self._seen_slot = int(picture.pts_s // self.settings.glance_s)
         gap = self._gap_from_s is not None and at_s >= self._gap_from_s - _SAME_S
         if gap:
             self._gap_from_s = None
-        if self._watch is not None:
-            self._watch.see(picture.frame, at_s)
+        if self._keeper.watch is not None:
+            self._keeper.watch.see(picture.frame, at_s)
         if self.mode is Mode.FULL:
             return replace(picture, gap=gap) if gap else picture
         change = self._change
         self._change = 0.0
-        if self._learned is Mode.PACKETS and gap:
+        if self._keeper.learned is Mode.PACKETS and gap and not self._full:  # a trigger has told already
             change = self._glance(picture.frame, at_s)
-        return replace(picture, gap=gap, mode=self._learned.value, change=change)
+        return replace(picture, gap=gap, mode=self._keeper.learned.value, change=change)
 
     # a group of pictures: from a keyframe to before the next one
 
-    def _next_group(self, key: VideoPacket, now_s: float) -> list[VideoPacket]:
+    def _next_group(self, key: VideoPacket, now_s: float) -> list[_Kept]:
         """A keyframe comes: decides how its group is looked at. Returns packets of the group before it."""
         before, given = self._group, self._given
         left = before[given:]
-        self._broken = bool(left)
+        self._broken = self._missed = bool(left)
         self._group, self._given, self._bytes = [], 0, 0
         self._sizes.clear()
         self._sum = 0
-        self._schedule(now_s)
+        if self._keeper.key(now_s):
+            self._glances.clear()
+            self._shown = ChangeMeter()
+            self._eye.forget()
         was_full, self._full = self._full, self.mode is Mode.FULL or now_s < self._full_until_s
-        chosen: list[VideoPacket] = []
-        if self._learned is Mode.KEYFRAMES and self.mode is not Mode.FULL and key.is_keyframe:
+        chosen: list[_Kept] = []
+        if self._keeper.learned is Mode.KEYFRAMES and self.mode is not Mode.FULL and key.is_keyframe:
             change = self._eye.look(key, now_s)
             if change >= self.settings.learn.change:
                 self._full, self._full_until_s = True, now_s + self.settings.quiet_s
                 self._change = max(self._change, change)
                 chosen = self._take(before, given)
-                self._broken = False
+                self._broken = self._missed = False
         self._from_pts = None
-        slot = int(self._at_s / self.settings.glance_s)
-        if not self._full and (slot != self._glance_slot or was_full):
-            self._glance_until_s = now_s  # also brings out what the decoder still holds of the group before
-        self._glance_slot = slot
+        if was_full and not self._full and not self._thin.leads:
+            self._drain = self._broken = True
+        elif was_full and not self._full:  # what leads this keyframe needs what the decoder holds
+            self._glance_until_s = now_s
+        if not self._full and self._glance_due():
+            self._glance_until_s = now_s
         return chosen
 
-    def _schedule(self, now_s: float) -> None:
-        """Ends and begins watching; keyframes are where full decoding may begin and end."""
-        if self._watch is not None:
-            self._end_watch(now_s)
-        elif self._forced is not None:
-            return
-        elif self._learned is Mode.FULL and now_s >= self._rest_until_s:
-            self.learner.forget()
-            self._start_watch(None)
-        elif self._learned is not Mode.FULL and now_s >= self._check_at_s:
-            self._start_watch(now_s + self.settings.check_s)
-
-    def _start_watch(self, until_s: float | None) -> None:
-        if self._forced in (Mode.FULL, Mode.KEYFRAMES):
-            return
-        self.learner.pause()
-        self._watch, self._watch_until_s = Watch(self.learner), until_s
-
-    def _end_watch(self, now_s: float) -> None:
-        """Judges, when it can be: adopts a mode, or rests at full decoding."""
-        until_s = self._watch_until_s
-        if until_s is None and self._forced is not None:
-            ready = self.learner.watched_s >= self.settings.learn.learn_s
-        else:
-            ready = self.learner.enough if until_s is None else now_s >= until_s
-        if not ready:
-            return
-        found = self._forced or self.learner.cheapest()
-        if until_s is not None and found is not self._learned:
-            self.fallbacks += 1
-            logger.info("mode %s no longer safe: %s", self._learned, found)
-        if found is Mode.FULL:
-            self._rest_until_s = now_s + self._rest_s
-            self._rest_s = min(2 * self._rest_s, 7200.0)
-        elif until_s is None:
-            self._rest_s = self.settings.relearn_s
-        self._learned, self._watch, self._trigger_size = found, None, self.learner.trigger_size
-        self._check_at_s = now_s + self.settings.check_every_s
-        self._glances.clear()
-        self._shown = ChangeMeter()
-        self._eye.forget()
-
-    def _relearn(self, why: str) -> None:
-        """What was learned does not hold any more."""
-        if self._forced is not None:
-            return
-        logger.info("mode %s given up: %s", self._learned, why)
-        self.fallbacks += self._learned is not Mode.FULL
-        self.learner.forget()
-        self._learned = Mode.FULL
-        self._start_watch(None)
+    def _glance_due(self) -> bool:
+        """Whether a keyframe is shown though nothing triggers: the first of a span that shows nothing yet."""
+        slot = int(self._at_s // self.settings.glance_s)
+        due = slot not in (self._glance_slot, self._seen_slot)
+        self._glance_slot = slot
+        return due
 
     # triggers
 
@@ -215,15 +195,15 @@ class ModeChooser:
         self._sum += size
         while self._sizes[0][0] <= now_s - 1:
             self._sum -= self._sizes.popleft()[1]
-        if self._watch is not None:
-            self._watch.weigh(self._sum, now_s)
+        if self._keeper.watch is not None:
+            self._keeper.watch.weigh(self._sum, now_s)
 
     def _triggers(self, now_s: float) -> bool:
         if now_s - self._group[0][1] > self.settings.keep_s or self._bytes > self.settings.keep_bytes:
             return True
         if self.mode is Mode.FULL:  # something was missed
             return True
-        if self._learned is not Mode.PACKETS or self._sum < self._trigger_size:
+        if self._keeper.learned is not Mode.PACKETS or self._sum < self._keeper.trigger_size:
             return False
         self._explained = True
         return True
@@ -238,14 +218,14 @@ class ModeChooser:
         change = self._shown.add(frame, at_s) or 0.0
         still = len(self._glances) == 2 and max(self._glances) < self.settings.learn.change
         if still and change >= self.settings.learn.change and not self._explained:
-            self._relearn("a picture had changed, and its packets did not tell")
+            self._keeper.relearn("a picture had changed, and its packets did not tell")
         self._glances.append(change)
         self._explained = False
         return change
 
     # what is given to the decoder
 
-    def _due(self) -> list[VideoPacket]:
+    def _due(self) -> list[_Kept]:
         if self._glance_until_s is not None and self._given >= _GLANCE_PACKETS:
             self._glance_until_s = None
         if not self._full and self._glance_until_s is None:
@@ -258,15 +238,33 @@ class ModeChooser:
             self._given = 1
         return due
 
-    def _take(self, group: list[tuple[VideoPacket, float]], given: int) -> list[VideoPacket]:
+    def _take(self, group: list[_Kept], given: int) -> list[_Kept]:
         """Returns what was not given of a group; where the decoder would begin anew, it is flushed."""
-        left = [p for p, _ in group[given:]]
+        left = group[given:]
         if given == 0 and self._broken and left:
             if self._template is not None and self._template.codec_context.is_open:
                 self._template.codec_context.flush_buffers()
-            self._broken, self._gap_from_s, self._from_pts = False, group[0][1], left[0].pts
+            if self._missed:
+                self._gap_from_s = group[0][1]
+            self._broken, self._missed, self._from_pts = False, False, left[0][0].pts
         first = self._from_pts
         if first is None:
             return left
         # what leads the keyframe needs pictures from before it
-        return [p for p in left if p.pts is None or p.pts >= first]
+        return [k for k in left if k[0].pts is None or k[0].pts >= first]
+
+
+def _set_up(
+    context: av.VideoCodecContext, chosen: list[_Kept], thin: Thinner | None, *, drain: bool
+) -> Iterator[VideoPacket | None]:
+    """Yields the packets, with the decoder set up for each while it has it; None first to `drain` it."""
+    if drain:
+        yield None
+        context.flush_buffers()
+    for packet, _, pts_s in chosen:
+        if thin is None or pts_s is None or thin.wants(pts_s):
+            yield packet
+        else:
+            context.skip_frame = "NONREF"
+            yield packet
+            context.skip_frame = "DEFAULT"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +14,7 @@ import av
 import av.error
 from av.packet import Packet
 
-from operators.live_items import Clock, Moment, PacketChooser, PacketTap, Up
+from operators.live_items import Clock, Moment, PacketChooser, PacketTap, Stats, Up
 from operators.live_open import OpenStream
 from operators.live_packets import Packets
 from operators.live_session import Session, camera_time_us, session_name
@@ -26,20 +26,6 @@ _ARRIVAL_TICK_S = Fraction(1, 1_000_000)
 _MOST_PENDING = 1024  # packets before the first picture: a key frame's group
 
 VideoPacket: TypeAlias = "Packet[av.VideoStream]"  # PyAV has no such subscript when it runs
-
-
-@dataclass(kw_only=True, slots=True)
-class Counts:
-    """What a source has counted since it began."""
-
-    frames: int = 0
-    packets: int = 0
-    bytes: int = 0
-    bad_packets: int = 0
-    late_frames: int = 0
-    connects: int = 0
-    sessions: int = 0
-    session: str = ""  # the newest one's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +41,7 @@ class _Waiting:
 class Reader:
     """Iterates over what one connection gives; afterwards `end` says why it ended.
 
-    Closes the connection when the iteration ends, however that happens.
+    Counts in `stats`. Closes the connection when the iteration ends, however that happens.
     """
 
     def __init__(
@@ -65,7 +51,7 @@ class Reader:
         *,
         clock: Clock,
         stop: Event,
-        counts: Counts,
+        stats: Stats,
         tap: PacketTap | None,
         chooser: PacketChooser | None,
     ) -> None:
@@ -73,7 +59,7 @@ class Reader:
         self._stream = stream
         self._clock = clock
         self._packets = Packets(stream, settings, clock=clock, stop=stop)
-        self._counts = counts
+        self._stats = stats
         self._tap = tap
         self._chooser = chooser
         self._tick_s = _ARRIVAL_TICK_S if stream.timeless else stream.video.time_base or _ARRIVAL_TICK_S
@@ -101,15 +87,15 @@ class Reader:
             self._stream.container.close()
 
     def _pictures(self, packet: VideoPacket, at: Moment) -> Iterator[Up | Picture]:
-        self._counts.packets += 1
-        self._counts.bytes += packet.size
+        self._stats.packets += 1
+        self._stats.bytes += packet.size
         for chosen in self._choose(packet, at):
             for frame in self._decode(chosen):
-                ticks = self._ticks(frame, chosen, at)
+                ticks = self._ticks(frame, packet if chosen is None else chosen, at)
                 for sure in self._filter.put(ticks, (frame, ticks, at)):
                     yield from self._place(*sure)
 
-    def _choose(self, packet: VideoPacket, at: Moment) -> Sequence[VideoPacket]:
+    def _choose(self, packet: VideoPacket, at: Moment) -> Iterable[VideoPacket | None]:
         ticks, camera_us = self._packet_ticks(packet, at), camera_time_us(packet)
         if self.session is None:
             if packet.is_keyframe:
@@ -118,11 +104,11 @@ class Reader:
             return [packet]
         missing = self.session.note(ticks, camera_us, at)
         if missing and ticks is not None:
-            self._counts.bad_packets += missing
+            self._stats.bad_packets += missing
             self.session.mark_bad(ticks - 1)  # a key frame that follows is whole
         return self._show(packet, self.session.media_s(ticks))
 
-    def _show(self, packet: VideoPacket, media_s: float | None) -> Sequence[VideoPacket]:
+    def _show(self, packet: VideoPacket, media_s: float | None) -> Iterable[VideoPacket | None]:
         if self._tap is not None:
             self._tap.packet(packet, media_s)
         return [packet] if self._chooser is None else self._chooser.choose(packet, media_s)
@@ -141,18 +127,18 @@ class Reader:
         known = self._stream.video.start_time or 0
         return known - (packet.duration or 0) if known * self._tick_s > JUMP_S else 0
 
-    def _decode(self, packet: VideoPacket) -> list[av.VideoFrame]:
+    def _decode(self, packet: VideoPacket | None) -> list[av.VideoFrame]:
         frames: list[av.VideoFrame] = []
-        bad = packet.is_corrupt
+        bad = packet is not None and packet.is_corrupt
         self._packets.decoding()
         try:
             frames = self._stream.video.codec_context.decode(packet)
         except av.error.FFmpegError:
             bad = True
         if bad and self.session is not None:
-            self.session.mark_bad(packet.pts)
+            self.session.mark_bad(None if packet is None else packet.pts)
         if bad or any(frame.is_corrupt for frame in frames):
-            self._counts.bad_packets += 1
+            self._stats.bad_packets += 1
         return frames
 
     def _held_back(self) -> Iterator[Up | Picture]:
@@ -172,18 +158,18 @@ class Reader:
         session = self.session
         picture = None if session is None else session.picture(frame, ticks, at)
         if picture is None:
-            self._counts.late_frames += 1
+            self._stats.late_frames += 1
             return
         self._packets.decoded(at)
-        self._counts.frames += 1
+        self._stats.frames += 1
         yield picture
 
     def _begin(self, ticks: int, at: Moment) -> Session:
         self._end_tap()
-        counts = self._counts
-        counts.session = session_name(at, counts.session)
-        counts.sessions += 1
-        self.session = session = Session(self._stream, counts.session, at, ticks, self._tick_s)
+        stats = self._stats
+        stats.session = session_name(at, stats.session)
+        stats.sessions += 1
+        self.session = session = Session(self._stream, stats.session, at, ticks, self._tick_s)
         for taker in (self._tap, self._chooser):
             if taker is not None:
                 taker.begin(self._stream.video, session.name)

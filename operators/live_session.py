@@ -91,7 +91,10 @@ class Session:
 
     def media_s(self, ticks: int | None) -> float | None:
         """Returns the media second of a time of the stream's own."""
-        return None if ticks is None else float((ticks - self._first) * self._tick_s)
+        if ticks is None:
+            return None
+        # asked of every packet; the quotient of whole numbers is rounded once, as a Fraction's is
+        return (ticks - self._first) * self._tick_s.numerator / self._tick_s.denominator
 
     def note(self, ticks: int | None, camera_us: int | None, at: Moment) -> int:
         """Takes what a video packet says of the clocks; returns how many seem to be missing before it."""

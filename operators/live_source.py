@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from threading import Event
 
@@ -24,7 +25,7 @@ from operators.live_items import (
     Up,
 )
 from operators.live_open import open_stream
-from operators.live_reader import Counts, Reader
+from operators.live_reader import Reader
 from operators.live_settings import LiveSettings
 from operators.pictures import Picture, Sound
 
@@ -96,11 +97,9 @@ class LiveSource:
         self._tap = packets
         self._chooser = chooser
         self._stop = Event()
-        self._counts = Counts()
+        self._stats = Stats(at=clock.now())
         self._patience = Patience(self._settings)
-        self._up = False
-        self._said = ""  # the reason code of the last `Down`
-        self._stats_s = clock.now().monotonic_s
+        self._told_s = clock.now().monotonic_s
 
     def __iter__(self) -> Iterator[Up | Picture | Sound | Down | Stats]:
         since = self._clock.now().utc
@@ -129,29 +128,17 @@ class LiveSource:
     @property
     def stats(self) -> Stats:
         """What was counted so far."""
-        counts = self._counts
-        return Stats(
-            at=self._clock.now(),
-            up=self._up,
-            frames=counts.frames,
-            packets=counts.packets,
-            bytes=counts.bytes,
-            bad_packets=counts.bad_packets,
-            late_frames=counts.late_frames,
-            connects=counts.connects,
-            sessions=counts.sessions,
-            reason_code="" if self._up else self._said,
-        )
+        return replace(self._stats, at=self._clock.now())
 
     def _connect(self) -> Reader:
         stream = open_stream(self._address, self._settings, self._clock)
-        self._counts.connects += 1
+        self._stats.connects += 1
         return Reader(
             stream,
             self._settings,
             clock=self._clock,
             stop=self._stop,
-            counts=self._counts,
+            stats=self._stats,
             tap=self._tap,
             chooser=self._chooser,
         )
@@ -159,15 +146,15 @@ class LiveSource:
     def _read(self, reader: Reader) -> Iterator[Up | Picture | Sound | Stats]:
         for item in reader:
             if isinstance(item, Up):
-                self._up, self._said = True, ""
+                self._stats.up, self._stats.reason_code = True, ""
                 self._patience.reset()
             yield item
             yield from self._stats_due()
 
     def _down(self, reason_code: str, reason: str, since: datetime) -> Iterator[Down]:
-        self._up = False
-        if reason_code != self._said:
-            self._said = reason_code
+        self._stats.up = False
+        if reason_code != self._stats.reason_code:
+            self._stats.reason_code = reason_code
             at = self._clock.now()
             yield Down(at=at, reason_code=reason_code, reason=reason, since=min(since, at.utc))
 
@@ -180,8 +167,8 @@ class LiveSource:
 
     def _stats_due(self) -> Iterator[Stats]:
         now_s = self._clock.now().monotonic_s
-        if now_s - self._stats_s >= _STATS_S:
-            self._stats_s = now_s
+        if now_s - self._told_s >= _STATS_S:
+            self._told_s = now_s
             yield self.stats
 
 

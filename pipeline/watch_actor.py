@@ -46,7 +46,9 @@ class Watcher:
         # on another machine of a cluster the log's folder may not be there
         is_here = stream.evidence.enabled and (settings.log / FORMAT_FILE).exists()
         self._tap = LastPacket(ring if is_here else None)
-        self._chooser = ModeChooser(stream.decode)
+        # a picture of its own for every clip, where keyframes are as frequent as that
+        glance_s = min(stream.decode.glance_s, settings.clips.clip_s)
+        self._chooser = ModeChooser(stream.decode.model_copy(update={"glance_s": glance_s}))
         self._changed = asyncio.Event()
         self._intake: Intake | None = None
         self._thread: threading.Thread | None = None

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 READER_FAILED = "reader_failed"
 _AGAIN_S = 2.0
+# A movement that has begun shows in its packets within this time: then a clip in which nothing did is closed,
+# and need not wait for a keyframe, which may be many seconds away.
+_TOLD_S = 0.5
 # A session's first picture may turn out to be this old: it waited while the connection was opened, or the
 # camera's clock says so. What nobody looked at is written that much later.
 _BACKDATED = timedelta(seconds=2.0)
@@ -38,6 +41,7 @@ class _Session:
     builder: ClipBuilder
     end_s: float
     cheap: bool = False  # not every picture is decoded
+    edge_s: float = 0.0  # where the clip ends that is next to be closed for want of pictures
 
 
 class Intake:
@@ -65,7 +69,7 @@ class Intake:
         self._chooser = chooser
         self._tap = tap
         if tap is not None:
-            tap.settled = self._settled
+            tap.settled, tap.reached = self._settled, self._reached
         self._clock = clock
         self._lock = Lock()
         self._stopping = Event()
@@ -168,17 +172,29 @@ class Intake:
         session = self._session
         if session is None:
             return
-        if self._chooser is not None:
-            picture = self._chooser.see(picture)
         session.end_s = picture.pts_s + picture.duration_s
-        session.cheap = bool(picture.mode)
-        self._wait(session.builder.add(picture))
+        seen = picture if self._chooser is None else self._chooser.see(picture)
+        if seen is not None:
+            session.cheap = bool(seen.mode)
+            self._wait(session.builder.add(seen))
 
     def _settled(self, pts_s: float) -> None:
         """Closes the clips that end before a keyframe, where the next picture may be seconds away."""
         session = self._session
         if session is not None and session.cheap and pts_s < session.end_s + self._undecoded_s:
             self._wait(session.builder.pass_by(pts_s))
+
+    def _reached(self, pts_s: float) -> None:
+        """Closes the clip that has ended though no picture after it is decoded, nor likely to be."""
+        session = self._session
+        if session is None or pts_s - _TOLD_S < session.edge_s:
+            return
+        clip_s = self._settings.clips.clip_s
+        edge_s = round((pts_s - _TOLD_S) // clip_s * clip_s, 6)
+        session.edge_s = edge_s + clip_s
+        idle = self._chooser is not None and self._chooser.idle
+        if idle and session.end_s <= edge_s and pts_s < session.end_s + self._undecoded_s:
+            self._wait(session.builder.pass_by(edge_s))
 
     @property
     def _undecoded_s(self) -> float:

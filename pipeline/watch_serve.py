@@ -37,6 +37,8 @@ _COMMIT_AGAIN_S = (1.0, 10.0)
 # Of the 10 s that an orderly end may take: Ray and the last merges need the rest on a busy machine.
 _READER_STOPS_S = 2.5
 _LAST_CLIPS_S = 3.5  # from the same moment on
+_LAST_TAKES_S = 1.0  # on top of that
+_LAST_NEWS_S = 1.5  # at least
 _LAST_COMMITS_S = 6.0  # likewise: a disk that refuses must not hold up the end
 
 
@@ -63,7 +65,7 @@ class Bell:
 
 def least_lately_served(streams: Iterable[StreamHandle], *, quiet: bool) -> StreamHandle | None:
     """Returns whose clip is next, of the streams whose oldest clip's verdict is `quiet`; None without one."""
-    ready = [handle for handle in streams if handle.head_quiet is quiet]
+    ready = [handle for handle in streams if handle.head_quiet is quiet and not handle.closing]
     return min(ready, key=lambda handle: handle.served_s, default=None)
 
 
@@ -190,10 +192,12 @@ class Wall:
             taken = await handle.take(quiet=quiet) if handle is not None else None
             if handle is None or taken is None:
                 self._team.lookers.leave(seats)
+                self._bell.ring()
                 continue
             task = asyncio.create_task(self._look(handle, taken, seats))
             self._in_flight[task] = handle, taken.row
             task.add_done_callback(self._landed)
+            self._bell.ring()
 
     async def _look(self, handle: StreamHandle, taken: Taken, seats: Seats) -> None:
         code, reason = CLIP_LOST, "the clip was lost with the process or machine that held it"
@@ -232,6 +236,11 @@ class Wall:
             await asyncio.wait_for(self._bell.until(is_drained), within_s)
 
     async def _finish(self, handles: list[StreamHandle]) -> None:
+        for handle in handles:  # who is about to be cancelled leaves a seat, which would be taken at once
+            handle.closing = True
+        with suppress(TimeoutError):  # a clip that a reader has let go of is in nobody's hands
+            none_taken = self._bell.until(lambda: not any(handle.taking for handle in handles))
+            await asyncio.wait_for(none_taken, _LAST_TAKES_S)
         for handle in handles:
             self._followers.pop(handle.stream.id).cancel()
         left = [
@@ -246,7 +255,9 @@ class Wall:
                 row, outcome=Outcome.DROPPED, reason_code=STOPPED, reason=reason, looked_fps=0.0
             )
             await self._commit(Described(coverage=stopped))
-        await asyncio.gather(*(handle.finish() for handle in handles))
+        # a reader on a busy machine may have what time is left: what it does not tell now is lost
+        left_s = 0.0 if self._give_up_s is None else self._give_up_s - time.monotonic()
+        await asyncio.gather(*(handle.finish(max(left_s, _LAST_NEWS_S)) for handle in handles))
 
     async def _commit(self, described: Described) -> None:
         """Makes a row durable, however long the disk refuses, until `stop`: a stream waits for nobody, its

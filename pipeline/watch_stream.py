@@ -71,6 +71,8 @@ class StreamHandle:
         self.stream = stream
         self.head_quiet: bool | None = None  # of the clip that would be taken next; None when none waits
         self.served_s = 0.0  # when a clip of it was last taken, monotonic
+        self.taking = False  # a clip is on its way from the reader
+        self.closing = False  # no clip is taken any more: what waits is given up
         self.covered = since  # what is accounted for ends here, committed or on its way
         self.outcomes: Counter[str] = Counter()
         self.events = 0
@@ -110,13 +112,18 @@ class StreamHandle:
 
     async def take(self, *, quiet: bool) -> Taken | None:
         """Takes the clip that waited longest; None when it is gone, or the gate's verdict on it another."""
+        if self.closing:
+            return None
         self.served_s = time.monotonic()
         self.head_quiet = None  # nobody else takes from here until the answer tells
+        self.taking = True
         try:
             told, ref = self._reader.take.options(num_returns=2).remote(quiet)
             ticket: Ticket = await told
         except RayError:
             return None  # `follow` sees that it died
+        finally:
+            self.taking = False
         self.head_quiet = ticket.next_quiet
         if ticket.row is None:
             return None
@@ -132,10 +139,11 @@ class StreamHandle:
             if news is not None:
                 self.head_quiet = news.head_quiet
 
-    async def finish(self) -> None:
+    async def finish(self, within_s: float) -> None:
         """Gives up what still waits, commits the rows that say so, and ends the reader. After `follow`."""
         with suppress(RayError, TimeoutError):
-            news = await asyncio.wait_for(_result(self._reader.last_news.remote(self._acknowledged)), 1.0)
+            last = _result(self._reader.last_news.remote(self._acknowledged))
+            news = await asyncio.wait_for(last, within_s)
             if news is not None:
                 await self._take_in(news)
         ray.kill(self._reader)

@@ -14,12 +14,13 @@ class LastPacket:
 
     A quiet stream decodes a picture each few seconds, and its packets say that it went on meanwhile. The
     pictures before a keyframe are decoded with it or never: with the packet after it, `settled` is told where
-    it lies, in the thread that reads.
+    it lies, in the thread that reads. `reached` is told of every packet there, how far they reach.
     """
 
     def __init__(self, then: PacketTap | None = None) -> None:
         self.reached_s = 0.0  # media second of the session's newest picture
         self.settled: Callable[[float], None] = lambda pts_s: None
+        self.reached: Callable[[float], None] = lambda pts_s: None
         self._then = then
         self._key_s: float | None = None
 
@@ -35,6 +36,7 @@ class LastPacket:
             self.settled(self._key_s)
         self._key_s = pts_s if packet.is_keyframe else None
         self.reached_s = max(self.reached_s, pts_s or 0.0)
+        self.reached(self.reached_s)
         if self._then is not None:
             self._then.packet(packet, pts_s)
 

@@ -117,7 +117,8 @@ class Mount(GstRtspServer.RTSPMediaFactory):
         threading.Thread(target=self._play, args=(source, tone, over), daemon=True).start()
 
     def _play(self, source: GstApp.AppSrc, tone: GstApp.AppSrc | None, over: threading.Event) -> None:
-        while source.get_clock() is None:
+        # the clock is there a moment before the time at which it began to play, without which nothing is due
+        while source.get_clock() is None or source.get_base_time() == 0:
             if over.wait(SHORT_WAIT_S):
                 return
         base = source.get_clock().get_time() - source.get_base_time()

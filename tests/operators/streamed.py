@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Played:
     pictures: list[Picture] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
     modes: list[tuple[float, str]] = field(default_factory=list)
+    decoded: list[float] = field(default_factory=list)  # times of all that the decoder handed out
     cpu_s: float = 0.0
     media_s: float = 0.0
     rounds_cpu_s: list[float] = field(default_factory=list)  # CPU time when each round began
@@ -69,7 +70,7 @@ def play(
     stream: av.VideoStream | None = None
     at_s: dict[int | None, float] = {}
 
-    def show(packets: Sequence[av.Packet | None]) -> None:
+    def show(packets: Iterable[av.Packet | None]) -> None:
         for packet in packets:
             assert stream is not None
             for frame in stream.codec_context.decode(packet):
@@ -77,10 +78,13 @@ def play(
                 picture = Picture(
                     index=0, pts_s=at, duration_s=0.1, frame=frame, width=frame.width, height=frame.height
                 )
-                picture = picture if chooser is None else chooser.see(picture)
-                played.clips += builder.add(picture) if build else []
+                played.decoded.append(at)
+                seen = picture if chooser is None else chooser.see(picture)
+                if seen is None:
+                    continue
+                played.clips += builder.add(seen) if build else []
                 if keep:
-                    played.pictures.append(picture)
+                    played.pictures.append(seen)
 
     for stream, packet, pts_s in packets(path, loops, length_s):
         if chooser is not None and not at_s:

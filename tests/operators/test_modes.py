@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,9 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from operators.core import F32
+from operators.builtin import BuiltinDescriber, BuiltinSettings
+from operators.core import F32, Clip
 from operators.live_learning import LearnSettings, Mode, ModeLearner
 from operators.live_modes import ModeChooser, ModeSettings
+from operators.live_thin import Thinner
 from operators.render_writer import VideoWriter
 from tests.operators.footage import yard
 from tests.operators.streamed import Played, play
@@ -31,20 +34,22 @@ def film(
     noise: float = 0.0,
     gop_s: float = 2.0,
     constant: bool = False,
+    fps: int = FULL_FPS,
+    b_frames: int = 0,
 ) -> Path:
-    """Films the yard with what `draw(picture, at_s)` adds, 5 a second; `constant`: packets are alike."""
+    """Films the yard with what `draw(picture, at_s)` adds, `fps` a second; `constant`: packets are alike."""
     rng, background = np.random.default_rng(3), yard()
     options = {"sc_threshold": "0", "preset": "veryfast"}
     if constant:
         options |= {"nal-hrd": "cbr", "b": "400k", "minrate": "400k", "maxrate": "400k", "bufsize": "80k"}
-    gop = round(gop_s * FULL_FPS)
+    gop = round(gop_s * fps)
     with VideoWriter(
-        path, size=(320, 180), time_base_s=Fraction(1, FULL_FPS), gop=gop, options=options
+        path, size=(320, 180), time_base_s=Fraction(1, fps), gop=gop, options=options, b_frames=b_frames
     ) as writer:
-        for number in range(round(seconds * FULL_FPS)):
-            picture = draw(background.copy(), number / FULL_FPS) + rng.normal(0, 1, (180, 320)) * noise
+        for number in range(round(seconds * fps)):
+            picture = draw(background.copy(), number / fps) + rng.normal(0, 1, (180, 320)) * noise
             writer.add(
-                np.repeat(np.clip(picture, 0, 255).astype(np.uint8)[..., None], 3, axis=2), number / FULL_FPS
+                np.repeat(np.clip(picture, 0, 255).astype(np.uint8)[..., None], 3, axis=2), number / fps
             )
     return path
 
@@ -82,6 +87,14 @@ def open_hevc(source: Path, target: Path, *, key: int) -> Path:
 def looked_at(played: Played, start_s: float, end_s: float) -> int:
     """Returns how many pictures of [start_s, end_s) were decoded."""
     return sum(start_s <= at_s < end_s for at_s in played.times)
+
+
+def moved(clips: list[Clip], clip_s: float) -> list[tuple[float, float, str]]:
+    """Returns (start_s, end_s, description) of what moves in the clip that begins at `clip_s`."""
+    describer = BuiltinDescriber(BuiltinSettings(text=False))
+    (clip,) = [clip for clip in clips if clip.start_s == clip_s]
+    events = asyncio.run(describer.describe(clip)).events
+    return [(e.start_s, e.end_s, e.description) for e in events if e.kind == "motion"]
 
 
 def arrivals(media: Path, name: str) -> list[tuple[float, float]]:
@@ -165,6 +178,22 @@ def test_a_small_thing_that_crosses_between_keyframes_is_decoded_when_packets_te
     quiet = {clip.start_s: clip.quiet for clip in played.clips}
     assert (quiet[40.0], quiet[50.0]) == (False, False)
     assert quiet[60.0]
+
+
+def test_a_triggered_group_is_looked_at_as_often_as_movement_is_measured_and_told_as_ever(
+    tmp_path: Path,
+) -> None:
+    draw = crossing(6.4, 14.4, 22.4, 30.4, 46.4)
+    path = film(tmp_path / "a.mp4", draw, 60, gop_s=4, fps=20, b_frames=3)
+    played, full = play(path, ModeChooser(QUICK)), play(path, None)
+    assert [mode for _, mode in played.modes] == ["full", "packets"]
+    assert [round(at_s * 5, 3) for at_s in played.times if 44 <= at_s < 48] == list(range(220, 240))
+    # pictures that nothing refers to are not even decoded
+    assert 20 <= sum(44 <= at_s < 48 for at_s in played.decoded) <= 60
+    # and the next keyframe need not be decoded to get the last of them
+    assert looked_at(played, 48, 50) == 0
+    told = [moved(p.clips, 40.0) for p in (played, full)]
+    assert told[0] == told[1] != []
 
 
 def test_open_groups_of_hevc_are_decoded_whole_when_packets_tell(tmp_path: Path) -> None:
@@ -291,3 +320,27 @@ def test_a_find_that_a_keyframe_shows_makes_keyframes_safe() -> None:
         learner.second(second, 1000, 0.9 if arrived else 0.0)
         learner.keyframe(second + 0.9, 0.5 if arrived else 0.0)
     assert learner.cheapest() is Mode.KEYFRAMES
+
+
+def test_of_each_fifth_of_a_second_one_picture_is_wanted_and_never_none() -> None:
+    thinner = Thinner(5.0)
+    group = [0.0, 0.3, 0.1, 0.2, 0.75, 0.4, 0.55]  # in the order of decoding, and uneven
+    wanted = []
+    for number, at_s in enumerate(group):
+        thinner.note(at_s, key=number == 0)
+        wanted += [at_s] if thinner.wants(at_s) else []
+    # 0.3 came before it was known that 0.2 is shown earlier
+    assert wanted == [0.0, 0.3, 0.2, 0.75, 0.4]
+    assert [at_s for at_s in group if thinner.wants(at_s)] == [0.0, 0.2, 0.75, 0.4]
+    thinner.note(0.8, key=True)
+    assert [at_s for at_s in group if thinner.wants(at_s)] == [0.0, 0.2, 0.75, 0.4]
+    assert not thinner.leads
+    assert [at_s for at_s in sorted(group) if thinner.takes(at_s)] == [0.0, 0.2, 0.4, 0.75]
+
+
+def test_pictures_that_lead_a_keyframe_are_known_as_such() -> None:
+    thinner = Thinner(5.0)
+    for at_s, key in ((0.0, True), (0.3, False), (1.0, True), (0.9, False)):
+        assert not thinner.leads
+        thinner.note(at_s, key=key)
+    assert thinner.leads

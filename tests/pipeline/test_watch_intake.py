@@ -238,14 +238,22 @@ def test_a_fault_of_the_reader_is_an_outage_and_reading_begins_anew(desk: Desk) 
 
 
 class Packet:
-    """A packet as far as a tap looks at it: a key frame each second."""
+    """A packet as far as a tap looks at it: a key frame each `key_s` seconds."""
 
-    def __init__(self, at_s: float) -> None:
-        self.is_keyframe = round(at_s * 10) % 10 == 0
+    def __init__(self, at_s: float, key_s: int) -> None:
+        self.is_keyframe = round(at_s * 10) % (10 * key_s) == 0
 
 
 class Cheap(ModeChooser):
-    """Says of each picture that not all are decoded."""
+    """Says of each picture that not all are decoded, and whether any is being."""
+
+    def __init__(self, *, idle: bool) -> None:
+        super().__init__()
+        self._idle = idle
+
+    @property
+    def idle(self) -> bool:
+        return self._idle
 
     def see(self, picture: Picture) -> Picture:
         return replace(picture, mode="keyframes")
@@ -254,23 +262,25 @@ class Cheap(ModeChooser):
 class Sparse(Played):
     """Decodes the first picture of a stream whose packets go on to `reached_s`."""
 
-    def __init__(self, tap: LastPacket, reached_s: float) -> None:
+    def __init__(self, tap: LastPacket, reached_s: float, key_s: int) -> None:
         super().__init__()
-        self._tap, self._reached_s = tap, reached_s
+        self._tap, self._reached_s, self._key_s = tap, reached_s, key_s
 
     def __iter__(self) -> Iterator[Item]:
         yield up(0.0)
         yield from pictures(0, 0.1)
         for number in range(1, round(self._reached_s * 10) + 1):
-            self._tap.packet(Packet(number / 10), number / 10)  # type: ignore[arg-type]
+            self._tap.packet(Packet(number / 10, self._key_s), number / 10)  # type: ignore[arg-type]
         yield from super().__iter__()
 
 
-def sparse(reached_s: float) -> tuple[Intake, Sparse]:
+def sparse(reached_s: float, *, key_s: int = 1, idle: bool = False) -> tuple[Intake, Sparse]:
     tap, clock = LastPacket(), HandClock()
-    source = Sparse(tap, reached_s)
+    source = Sparse(tap, reached_s, key_s)
     stream = StreamSettings(id="dock", address=SecretStr("rtsp://10.0.0.4/1"))
-    intake = Intake(stream, SETTINGS, make_source=lambda: source, clock=clock, tap=tap, chooser=Cheap())
+    intake = Intake(
+        stream, SETTINGS, make_source=lambda: source, clock=clock, tap=tap, chooser=Cheap(idle=idle)
+    )
     intake.begin(None, "connecting")
     clock.passed_s = reached_s + 0.5
     return intake, source
@@ -286,6 +296,17 @@ def test_a_quiet_streams_clip_closes_with_the_keyframe_after_it_though_no_pictur
     assert intake.take(quiet=True)[1] is None
 
 
+@pytest.mark.parametrize(("reached_s", "idle", "closed"), [(2.5, True, 1), (2.4, True, 0), (5.0, False, 0)])
+def test_a_clip_without_movement_closes_half_a_second_after_its_end_though_no_keyframe_comes(
+    reached_s: float, idle: bool, closed: int
+) -> None:
+    intake, source = sparse(reached_s, key_s=60, idle=idle)
+    source.stop()
+    intake.run()
+    clips = [intake.take(quiet=True)[1] for _ in range(2)]
+    assert [(c.start_s, c.end_s) for c in clips if c is not None] == [(0.0, 2.0)] * closed
+
+
 def test_a_quiet_stream_that_ends_was_looked_at_as_long_as_its_packets_came() -> None:
     intake, source = sparse(reached_s=2.9)
     source.put(down(3.4, STALLED))
@@ -293,6 +314,8 @@ def test_a_quiet_stream_that_ends_was_looked_at_as_long_as_its_packets_came() ->
     intake.run()
     clips = [intake.take(quiet=True)[1] for _ in range(2)]
     assert [(c.start_s, c.end_s) for c in clips if c is not None] == [(0.0, 2.0), (2.0, 2.9)]
+    # the second shows the picture of the first, and names the mode as well
+    assert [c.flags for c in clips if c is not None] == [("mode:keyframes",)] * 2
     intake.finish()
     (row,) = coverage(intake.news(0))
     assert (from_began(row.start_time), row.reason_code) == (2.9, STALLED)

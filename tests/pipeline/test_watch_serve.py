@@ -1,17 +1,152 @@
-"""Whose clip is next, and who wakes whom; without Ray."""
+"""Whose clip is next, who wakes whom, and that none is lost at the end; without Ray."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from pipeline.watch_serve import Bell, least_lately_served
+from operators.core import Coverage, Described, Outcome
+from pipeline.config import Settings
+from pipeline.streams import StreamSettings
+from pipeline.watch_actor import Ticket
+from pipeline.watch_news import LIVE, News, Report
+from pipeline.watch_queue import STOPPED
+from pipeline.watch_serve import Bell, Wall, least_lately_served
 from tests.pipeline.conftest import ROOT
+
+
+def row(number: int) -> Coverage:
+    """The row of a clip of 10 s that nobody has looked at yet."""
+    return Coverage(
+        clip_id=f"yard/1/{number * 10_000}/abc",
+        source_id="yard",
+        session="1",
+        start_s=number * 10.0,
+        end_s=number * 10.0 + 10.0,
+        start_time=datetime(2026, 5, 4, tzinfo=UTC) + timedelta(seconds=number * 10),
+        outcome=Outcome.OK,
+        looked_fps=2.0,
+    )
+
+
+class Call:
+    """A method of an actor: `remote` runs a coroutine."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.remote = method
+
+    def options(self, *, num_returns: int) -> Call:
+        assert num_returns == 2
+        return Call(lambda *given: (self.remote(*given), None))
+
+
+class Reader:
+    """A reader with clips that wait; taking one of them takes a moment, in which no one else knows of it."""
+
+    def __init__(self, clips: int) -> None:
+        self.waiting = [row(number) for number in range(clips)]
+        for name in ("begin", "news", "take", "stop", "last_news"):
+            setattr(self, name, Call(getattr(self, f"_{name}")))
+
+    async def _begin(self, since: datetime | None, reason_code: str) -> int:
+        return 1
+
+    async def _news(self, acknowledged: int, wait_s: float) -> News:
+        await asyncio.sleep(min(wait_s, 0.01))
+        return News(rows=(), last=0, head_quiet=False if self.waiting else None, report=Report(state=LIVE))
+
+    async def _take(self, quiet: bool) -> Ticket:
+        taken = self.waiting.pop(0)
+        await asyncio.sleep(0.05)
+        return Ticket(row=taken, next_quiet=False if self.waiting else None, waited_s=0.0)
+
+    async def _stop(self, within_s: float) -> None:
+        pass
+
+    async def _last_news(self, acknowledged: int) -> News:
+        left, self.waiting = self.waiting, []
+        rows = tuple(
+            Described(coverage=replace(one, outcome=Outcome.DROPPED, reason_code=STOPPED)) for one in left
+        )
+        return News(rows=rows, last=len(rows), head_quiet=None, report=Report(state=LIVE))
+
+
+class BusyLookers:
+    """Describers with two places, where nobody ever has done with a clip."""
+
+    has_model = False
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(2)
+
+    async def seats(self, *, model: bool) -> None:
+        await self._places.acquire()
+
+    def leave(self, seats: None) -> None:
+        self._places.release()
+
+    async def look(self, seats: None, row: Coverage, clip: None) -> Described:
+        try:
+            return await asyncio.Future()
+        finally:
+            self.leave(seats)
+
+
+class Ledger:
+    """A sink, and a registry, which remember what was committed."""
+
+    def __init__(self) -> None:
+        self.committed: list[str] = []
+        self.commit, self.last_covered = Call(self._commit), Call(self._last_covered)
+
+    async def _commit(self, described: Described, run_id: str, attempt: int) -> None:
+        await asyncio.sleep(0)
+        self.committed.append(described.coverage.clip_id)
+
+    async def _last_covered(self, source_id: str, now: datetime) -> None:
+        return None
+
+    def register_live(self, source_id: str, shown: str) -> SimpleNamespace:
+        return SimpleNamespace(source_id=source_id)
+
+    def save_session(self, record: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("clips", [2, 3, 6])
+def test_at_the_end_each_clip_leaves_one_row_whoever_had_it(
+    clips: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reader, ledger = Reader(clips), Ledger()
+    monkeypatch.setattr("pipeline.watch_serve.actor", lambda *_, **__: reader)
+    monkeypatch.setattr("pipeline.watch_serve._LAST_CLIPS_S", 0.02)
+    monkeypatch.setattr("pipeline.watch_stream.ray.kill", lambda _: None)
+
+    async def scenario() -> None:
+        team: Any = SimpleNamespace(lookers=BusyLookers(), sink=ledger)
+        registry: Any = ledger
+        settings = Settings(log=tmp_path)
+        wall = Wall(settings, run_id="r", registry=registry, team=team, say=lambda _: None)
+        await wall.add(StreamSettings(id="yard", address=SecretStr("rtsp://10.0.0.4/1")))
+        serving = asyncio.create_task(wall.serve())
+        while len(reader.waiting) > clips - 2:
+            await asyncio.sleep(0.001)
+        await wall.stop()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert sorted(ledger.committed) == [row(number).clip_id for number in range(clips)]
 
 
 class Stream:
@@ -19,6 +154,7 @@ class Stream:
 
     def __init__(self, name: str, *, head_quiet: bool | None, served_s: float) -> None:
         self.name, self.head_quiet, self.served_s = name, head_quiet, served_s
+        self.closing = False
 
 
 @pytest.mark.parametrize(("quiet", "expected"), [(False, "yard"), (True, "lobby")])
