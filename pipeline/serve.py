@@ -20,6 +20,7 @@ from query.rules_runner import check as check_rules
 from query.service.app import create_app
 from query.service.following import Following
 from query.service.guard import is_loopback
+from query.service.pauses import ShortPauses
 from query.service.settings import ServiceSettings
 from sinks.layout import check_format
 
@@ -69,7 +70,8 @@ def serve(root: Path, settings: ServiceSettings, say: Callable[[str], None]) -> 
             began=lambda: say(f"sightlog answers at {url} from the log {shown}"),
             ends=app.state.context.closing.set,
         )
-        asyncio.run(server.serve(sockets=[listener]))
+        with ShortPauses():
+            asyncio.run(server.serve(sockets=[listener]))
     if app.state.context.readers.busy:
         # A question that still runs in a thread would hold up the end; it only reads.
         logging.shutdown()
