@@ -2,11 +2,11 @@
 
     python -m benchmarks.live_lag [--clips 12] [--text]
 
-A real RTSP server (Debian's gst-rtsp-server) plays a rendered video of 640x360 at 10 fps; `sightlog run` looks
-at it with the builtin describer, by default without reading text: then its own time is some milliseconds, and
-what is measured is all the rest. A clip ends at a multiple of its length after the session's first picture,
-by the wall clock that its rows name; a second inside it is asked for every 20 ms until the answer is that of a
-describer.
+A real RTSP server (Debian's gst-rtsp-server) plays a rendered video of 640x360 at 10 fps; `sightlog run`
+looks at it with the builtin describer, by default without reading text: then its own time is some
+milliseconds, and what is measured is all the rest. A clip ends at a multiple of its length after the
+session's first picture, by the wall clock that its rows name; a second inside it is asked for every 20 ms
+until the answer is that of a describer.
 """
 
 from __future__ import annotations
