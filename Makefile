@@ -77,6 +77,6 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 $(VENV)/.dev: $(VENV)/.installed requirements-dev.lock Makefile
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps torch==2.13.0
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps \
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --compile-bytecode \
 	  torchvision==0.28.0 qwen-vl-utils==0.0.14 accelerate==1.15.0
 	@touch $@
