@@ -125,14 +125,18 @@ class Row:
 
 
 def coverage(log: Path, source_id: str) -> list[Row]:
-    """Every coverage row of a source, by start; reads files by their names, so a doubled row shows."""
-    found = []
+    """Every coverage row of a source, by start; reads files by their names, so what was committed twice shows.
+
+    A merge that the end cut short leaves its new file beside the old ones: a copy of a commit is none more.
+    """
+    found = {}
     for path in (log / "events" / f"source={source_id}").rglob("[!.]*.parquet"):
         for row in pq.ParquetFile(path).read().to_pylist():
             if row["record"] == "coverage":
                 lo_s, hi_s = row["start_time"].timestamp(), row["end_time"].timestamp()
-                found.append(Row(lo_s, hi_s, row["outcome"], row["reason_code"], row))
-    return sorted(found, key=lambda row: (row.lo_s, row.hi_s))
+                commit = (row["clip_id"], row["run_id"], row["attempt"], row["committed_us"])
+                found[commit] = Row(lo_s, hi_s, row["outcome"], row["reason_code"], row)
+    return sorted(found.values(), key=lambda row: (row.lo_s, row.hi_s))
 
 
 SLACK_S = 0.15  # between two rows, where the clock was corrected
