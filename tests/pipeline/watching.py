@@ -125,7 +125,7 @@ class Row:
 
 
 def coverage(log: Path, source_id: str) -> list[Row]:
-    """Every coverage row of a source, by start; reads files by their names, so what was committed twice shows.
+    """Every coverage row of a source, by start; reads files by their names, so a double commit shows.
 
     A merge that the end cut short leaves its new file beside the old ones: a copy of a commit is none more.
     """
