@@ -24,7 +24,7 @@ from typing import Any
 
 import av
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmarks import results_io
 from benchmarks.describe import Clips, Profile, load

@@ -128,7 +128,9 @@ class FileDecoder:
         expected_s = self._expected_end_s()
         missing_to_s = max(expected_s or 0.0, self._failed_s)
         reason = self._stopped
-        if not reason and missing_to_s - self._end_s > _MISSING_S:
+        if reason:
+            reason = f"{reason} after {self._end_s:.3f} s"
+        elif missing_to_s - self._end_s > _MISSING_S:
             reason = f"pictures end at {self._end_s:.3f} s of {missing_to_s:.3f} s: cut off"
         return DecodeReport(
             frames=self._frames,
@@ -202,14 +204,14 @@ class FileDecoder:
         except IndexError:
             pass  # the end: PyAV stumbles there over streams that appeared after the file was opened
         except (av.error.FFmpegError, OSError) as error:
-            self._stopped = f"reading stopped at {self._end_s:.3f} s: {error.strerror or error}"
+            self._stopped = f"reading stopped ({error.strerror or error})"
 
     def _is_stuck(self) -> bool:
         now_s, limit_s = time.thread_time(), self._limits.read_timeout_s
         if self._barren == _BARREN_PACKETS:
             self._barren_since_s = now_s
         if now_s - self._barren_since_s > limit_s:
-            self._stopped = f"no picture in {limit_s:g} s of decoding after {self._end_s:.3f} s"
+            self._stopped = f"no picture in {limit_s:g} s of decoding"
         return bool(self._stopped)
 
     def _pictures(self, packet: av.Packet[av.VideoStream] | None, key_ticks: int | None) -> Iterator[Picture]:

@@ -18,8 +18,8 @@ from operators.live_change import ChangeMeter, KeyframeEye
 from operators.live_learning import Mode, ModeLearner
 from operators.live_mode_keeper import ModeKeeper
 from operators.live_mode_settings import ModeSettings
-from operators.live_thin import Thinner
 from operators.pictures import Picture
+from operators.thin import Thinner
 
 __all__ = ["ModeChooser", "ModeSettings"]
 

@@ -10,12 +10,13 @@ from typing import TypeVar
 import av
 import av.stream
 
+from operators.thin import Thinner
+
 P = TypeVar("P", bound="av.Packet[av.stream.Stream]")
 
 # Packets that are known ahead. A picture is shown at most 16 pictures after it was sent (H.264 and HEVC).
 _AHEAD = 32
-# Tenths that float arithmetic puts just below a multiple, as in `operators.clips`.
-_NEARLY = 1e-9
+_EARLY = 1e-9  # of a slot, as `operators.clips` has it
 
 
 def sparsely(
@@ -33,38 +34,31 @@ def sparsely(
     leaves out those that it can (`skip_frame`, AVDISCARD_NONREF of FFmpeg): a third to a half of most H.264.
     The pictures that come are those of a whole decode, but for what a decoder paints over damage.
     """
-    waiting: deque[tuple[P, int | None]] = deque()
-    firsts: dict[tuple[float, int], int] = {}
+    waiting: deque[P] = deque()
+    thinners = [Thinner(rate, early=_EARLY) for rate in per_second]
+    newest_s = -math.inf
 
-    def slots(time: int) -> list[tuple[float, int]] | None:
-        at_s = seconds(time)
-        return None if at_s is None else [(rate, math.floor(at_s * rate + _NEARLY)) for rate in per_second]
+    def at_s(packet: P) -> float | None:
+        return None if packet.pts is None else seconds(packet.pts)
 
-    def needed(time: int | None) -> bool:
-        found = None if time is None else slots(time)
-        if time is None or found is None:
-            return True
-        return any(firsts.get(slot, time) >= time for slot in found)
-
-    def release(needed_anyway: int | None = None) -> P:
-        packet, time = waiting.popleft()
+    def release() -> P:
+        packet = waiting.popleft()
         if packet.stream_index == video.index:
-            whole = needed(time) or time == needed_anyway
+            shown_s = at_s(packet)
+            # the newest one may be the last of all
+            whole = shown_s is None or shown_s >= newest_s or any(one.wants(shown_s) for one in thinners)
             video.codec_context.skip_frame = "DEFAULT" if whole else "NONREF"
         return packet
 
     for packet in packets:
-        time = packet.pts if packet.stream_index == video.index else None
-        waiting.append((packet, time))
-        if time is not None:
-            for slot in slots(time) or ():
-                firsts[slot] = min(time, firsts.get(slot, time))
+        waiting.append(packet)
+        shown_s = at_s(packet) if packet.stream_index == video.index else None
+        if shown_s is not None:
+            newest_s = max(newest_s, shown_s)
+            for one in thinners:
+                one.note(shown_s, key=packet.is_keyframe)
         if len(waiting) > _AHEAD:
             yield release()
-        if len(firsts) > _AHEAD * _AHEAD:
-            for slot in list(firsts)[: len(firsts) // 2]:
-                del firsts[slot]
-    last = max((time for _, time in waiting if time is not None), default=None)
     while waiting:
-        yield release(last)
+        yield release()
     video.codec_context.skip_frame = "DEFAULT"

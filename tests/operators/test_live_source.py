@@ -59,8 +59,8 @@ def test_every_picture_has_the_wall_time_at_which_the_camera_sent_it(
     _, source, error_s = seen.ups[0].clock.at(0.0)
     assert source is TimeSource.RTCP
     assert error_s < 0.1
-    # the median: a busy machine lets the server push a picture late. Its reports were seen one picture
-    # (0.1 s) off throughout, once in a dozen runs
+    # the median: a busy machine lets the server push a picture late. Its reports were once seen one
+    # picture (0.1 s) off throughout
     assert median(map(abs, errors_s(seen, tmp_path / "sent"))) < 0.15
 
 

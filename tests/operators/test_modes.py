@@ -16,8 +16,8 @@ from operators.builtin import BuiltinDescriber, BuiltinSettings
 from operators.core import F32, Clip
 from operators.live_learning import LearnSettings, Mode, ModeLearner
 from operators.live_modes import ModeChooser, ModeSettings
-from operators.live_thin import Thinner
 from operators.render_writer import VideoWriter
+from operators.thin import Thinner
 from tests.operators.footage import yard
 from tests.operators.streamed import Played, play
 

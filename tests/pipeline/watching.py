@@ -20,7 +20,7 @@ from operators.errors import LogError
 from pipeline.status import Status, StreamStatus, read_status
 from tests.pipeline.conftest import ROOT, command_line
 
-STARTED_S = 240.0  # Ray's start on a machine with ten others at work; nobody waits for it to pass
+STARTED_S = 240.0  # Ray's start on a very busy machine; nobody waits for it to pass
 
 
 class Watching:

@@ -1,4 +1,4 @@
-"""Says which pictures of a triggered group are worth decoding: as many a second as movement is measured.
+"""Says which pictures of a stream are worth decoding, where only so many a second are looked at.
 
 A picture that nothing refers to and that would not be looked at is left out by the decoder itself
 (`skip_frame`); one that others refer to is decoded, and not looked at.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-_EARLY_S = 1e-6
+_EARLY = 1e-6  # of a slot: what lies so little before one is taken for its first
 _MOST_SLOTS = 3000  # of a group that never ends; then some pictures too many are decoded
 
 
@@ -20,9 +20,10 @@ class Thinner:
     pictures were seen which come after a keyframe and are shown before it.
     """
 
-    def __init__(self, hz: float) -> None:
+    def __init__(self, hz: float, *, early: float = _EARLY) -> None:
         self.leads = False
         self._hz = hz
+        self._early = early
         self._first: dict[int, float] = {}  # of each slot the earliest picture known, in this group
         self._before: dict[int, float] = {}  # and in the one before
         self._key_s = -math.inf
@@ -50,4 +51,4 @@ class Thinner:
         return taken
 
     def _slot(self, pts_s: float) -> int:
-        return math.floor(pts_s * self._hz + _EARLY_S)
+        return math.floor(pts_s * self._hz + self._early)
