@@ -53,6 +53,11 @@ WORDS = [
     for detail in synthetic.DETAILS[:11]
 ]
 
+APART = [  # words that many events hold, and next to none together
+    " ".join(subject.split()[-1] for subject in random.Random(n).sample(synthetic.SUBJECTS[:15], 3))
+    for n in range(50)
+]
+
 
 def moments(shape: Shape, count: int, seed: int) -> list[tuple[str, datetime]]:
     """Returns random sources and instants that have rows."""
@@ -244,6 +249,8 @@ def measure(root: Path, shape: Shape, *, seconds: float, queries: int) -> dict[s
         searches = ["/v1/search?" + urlencode({"q": rng.choice(WORDS)}) for _ in range(600)]
         load(url, searches, rate=10, seconds=15)
         result["search"] = load(url, searches[150:], rate=10, seconds=30)
+        apart = ["/v1/search?" + urlencode({"q": words}) for words in APART]
+        result["search_words_apart"] = load(url, apart, rate=4, seconds=15)
         result["commit_to"] = commit_delays(root, url)
     result["load_average_after"] = round(os.getloadavg()[0], 1)
     return result

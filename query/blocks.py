@@ -111,6 +111,13 @@ class Blocks:
             self._used -= counted
 
 
+def read_block(path: str, *, wall: bool) -> Block:
+    """Decodes all of a file, remembering nothing. Raises FileNotFoundError when it is gone, LogError."""
+    with _opened(path) as file:
+        parquet = pq.ParquetFile(file, read_dictionary=_TEXTS)
+        return Block(parquet.read(columns=list(COLUMNS), use_threads=False), wall=wall)
+
+
 def _decode(stripes: Stripes, group: int) -> Block:
     with _opened(stripes.path) as file:
         parquet = pq.ParquetFile(file, read_dictionary=_TEXTS)

@@ -58,12 +58,16 @@ class LogFiles:
 
     def has_axis(self, source_id: str, *, wall: bool) -> bool:
         """Whether the source has rows on an axis."""
-        return any(self._folder(day).files for day in self._days_of(source_id, wall=wall))
+        return any(self.folder(day).files for day in self._days_of(source_id, wall=wall))
 
     def folders(self, source_id: str, *, wall: bool) -> list[Folder]:
         """Returns the source's folders that hold files of one axis, sorted by day."""
-        listed = (self._folder(day) for day in self._days_of(source_id, wall=wall))
+        listed = (self.folder(day) for day in self._days_of(source_id, wall=wall))
         return [folder for folder in listed if folder.files]
+
+    def days(self, source_id: str) -> list[Day]:
+        """Returns the source's folders, whether they hold files or not."""
+        return [*self._days_of(source_id, wall=False), *self._days_of(source_id, wall=True)]
 
     def refresh(self) -> None:
         """Forgets what was listed. Called before each question: each has one view of the log."""
@@ -81,7 +85,7 @@ class LogFiles:
         days = self._days_of(source_id, wall=wall)
         if wall:  # a clip lies in the folder of the day in which it starts, and none is longer than a day
             days = [day for day in days if day.start_us <= hi_us and day.until_us >= lo_us]
-        listed = (self._folder(day) for day in days)
+        listed = (self.folder(day) for day in days)
         return [one for one in listed if one.files and one.lo_us <= hi_us and one.hi_us >= lo_us]
 
     def paths(self, source_id: str, lo_us: int, hi_us: int, *, wall: bool) -> list[Path]:
@@ -95,7 +99,7 @@ class LogFiles:
     def span(self, source_id: str, *, wall: bool) -> tuple[int, int] | None:
         """Returns where the source's first row begins and its last one ends on an axis; None without rows."""
         days = self._days_of(source_id, wall=wall)
-        first = next((folder for day in days if (folder := self._folder(day)).files), None)
+        first = next((folder for day in days if (folder := self.folder(day)).files), None)
         if first is None:
             return None
         return first.lo_us, max(folder.hi_us for folder in self._last_two(days))
@@ -127,7 +131,7 @@ class LogFiles:
         for day in self._days_of(lane.source_id, wall=lane.wall):
             if day.until_us < us:
                 continue
-            starts = [f.start_ms * MS_US for f in self._folder(day).files if f.end_ms * MS_US > us]
+            starts = [f.start_ms * MS_US for f in self.folder(day).files if f.end_ms * MS_US > us]
             if starts:
                 return max(min(starts), us)
         return us
@@ -221,7 +225,8 @@ class LogFiles:
             days = self._known_days[source_id, wall]
         return days
 
-    def _folder(self, day: Day) -> Folder:
+    def folder(self, day: Day) -> Folder:
+        """Returns what one of `days` holds, listed once for each question."""
         folder = self._listed.get(day.path)
         if folder is None:
             folder = self._folders.get(day.path, lambda: list_folder(Path(day.path)), self.looked)
@@ -232,7 +237,7 @@ class LogFiles:
         """Yields the last wanted folders with files: rows of one may end after those of the next."""
         count = 0
         for day in reversed(list(days)):
-            folder = self._folder(day)
+            folder = self.folder(day)
             if folder.files and wanted(folder):
                 yield folder
                 count += 1

@@ -72,8 +72,8 @@ class FolderMemory(Generic[T]):
 class Folder:
     """One day's files by name, those that a merged file replaces included; rows lie in [lo_us, hi_us].
 
-    `stripes` remembers what was opened of them, `indexed` which state of the text index knew all of them,
-    `islands` what `query.islands` made of them, `stamp` the hash of their names.
+    `stripes` remembers what was opened of them, `indexed` which of them a state of the text index
+    did not know, `islands` what `query.islands` made of them, `stamp` the hash of their names.
     """
 
     path: Path
@@ -82,7 +82,7 @@ class Folder:
     hi_us: int
     names: tuple[str, ...]
     stripes: dict[str, Stripes] = field(default_factory=dict, compare=False)
-    indexed: object = field(default=None, compare=False)
+    indexed: Any = field(default=None, compare=False)
     islands: Any = field(default=None, compare=False)
     stamp: str = field(default="", compare=False)
 

@@ -101,7 +101,9 @@ def make_server(readers: Asker, *, wording: Wording | None = None, still: Still 
         start: AnyTime = None,
         end: AnyTime = None,
         kind: Annotated[list[str] | None, Field(description="only these kinds")] = None,
-        text: Annotated[str | None, Field(description="only events with all these words")] = None,
+        text: Annotated[
+            str | None, Field(description="only events with all these words", max_length=500)
+        ] = None,
         limit: Limit = 50,
         tz: Zone = None,
     ) -> str:

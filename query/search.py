@@ -7,17 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from operators.errors import InputError
 from operators.stitch import LoggedEvent
 from query.catalog import Catalog
 from query.events import Range, joined_events
 from query.files import LogFiles
+from query.fresh_rows import FreshRows
 from query.rows import Lane, place
 from query.text_index import Hit, TextIndex, discard, open_index
-from query.texts import PartText, find_part, read_texts
-from query.upkeep import Unknown, bring_up_to_date, unknown, upkeep
+from query.unindexed import Unknown, unknown
+from query.upkeep import bring_up_to_date, upkeep
 from query.view import MAX_REACH_US, Look, View
 from query.where import holds_all
 from query.words import MAX_WORD, event_text, holds, query_words, text_words
@@ -25,6 +24,7 @@ from query.words import MAX_WORD, event_text, holds, query_words, text_words
 SCAN_ROWS = 2000  # so many are looked through in less time than adding them to the index takes
 _SATURATION = 1.2  # BM25's: the tenth occurrence of a word says little more than the third
 _LENGTH = 20.0  # words of an ordinary description; in a much longer text a word counts less
+_WAITING = 200  # files that are not indexed: time to begin, while they are quick to look through
 _MORE = 10  # events beyond the limit, because the index ranks parts, not events
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Search:
         self._catalog = catalog
         self._index: TextIndex | None = None
         self._opened = False
+        self._fresh = FreshRows.of(files.shared)
         self.state = "ready"
 
     def find(
@@ -97,8 +98,9 @@ class Search:
             return None
         tail = self._tail(index, ranges)
         found: dict[str, LoggedEvent] = {}
-        for hit in self._scan(tail, words):
-            found.update((event.event_id, event) for event in resolver.events_at(hit))
+        for file in tail:
+            for hit in self._fresh.hits(file, words):
+                found.update((event.event_id, event) for event in resolver.events_at(hit))
         every = ranges.keys() >= set(self._files.source_ids())
         for hit in index.hits(short, None if every else list(ranges), _bounds(ranges)):
             found.update((event.event_id, event) for event in resolver.events_at(hit))
@@ -120,35 +122,26 @@ class Search:
         if held:
             return held
         for file in unknown(self._files, known, source_ids):
-            if parts := find_part(file.path, event_id, wall=file.wall):
-                return [_hit(part) for part in parts]
+            if hits := self._fresh.places(file, event_id):
+                return hits
         return []
 
     def _tail(self, index: TextIndex, source_ids: Iterable[str]) -> list[Unknown]:
         """Returns the unindexed files to look through, after seeing to it that they are few."""
         self.state = "ready"
         tail = unknown(self._files, index.refresh(), source_ids)
-        near = self._newest(tail)
+        near = self._fresh.newest(tail, self._scan_rows)
+        if self._aside:
+            if len(near) < len(tail):
+                self.state = "building"
+            if len(near) < len(tail) or len(tail) > _WAITING:
+                upkeep(self._files.root).start()
+            return near
         if len(near) == len(tail):
             return tail
-        if self._aside:
-            self.state = "building"
-            upkeep(self._files.root).start()
-            return near
         while bring_up_to_date(self._files, index):
             pass
         return unknown(self._files, index.refresh(), source_ids)
-
-    def _newest(self, tail: Sequence[Unknown]) -> list[Unknown]:
-        """Returns the newest files, with `scan_rows` rows together."""
-        near: list[Unknown] = []
-        rows = 0
-        for file in tail:
-            rows += pq.read_metadata(file.path).num_rows
-            if rows > self._scan_rows:
-                break
-            near.append(file)
-        return near
 
     def _open(self) -> TextIndex | None:
         if not self._opened:
@@ -159,13 +152,6 @@ class Search:
         if self._index is not None:
             discard(self._index.folder)
         self._index, self._opened = None, False
-
-    def _scan(self, tail: Iterable[Unknown], words: Collection[str]) -> Iterator[Hit]:
-        """Yields where the unindexed parts lie that hold any of the words."""
-        for file in tail:
-            for part in read_texts(file.path, wall=file.wall):
-                if not set(words).isdisjoint(text_words(part.text)):
-                    yield _hit(part)
 
 
 class _Resolver:
@@ -225,16 +211,6 @@ def _bounds(ranges: Mapping[str, Sequence[Range]]) -> tuple[int | None, int | No
     return (
         min(los) - MAX_REACH_US if len(los) == len(every) > 0 else None,
         max(his) + MAX_REACH_US if len(his) == len(every) > 0 else None,
-    )
-
-
-def _hit(part: PartText) -> Hit:
-    return Hit(
-        source_id=part.source_id,
-        session=part.session,
-        wall=part.wall,
-        begin_us=part.begin_us,
-        end_us=part.end_us,
     )
 
 

@@ -25,6 +25,8 @@ class Shared:
         self.joined: OrderedDict[Any, Any] = OrderedDict()  # of `query.digest`, under `making`
         self.making = threading.Lock()
         self.upkeep: Any = None  # `query.upkeep` makes it
+        self.fresh_rows: Any = None  # `query.fresh_rows` makes it
+        self.quiet: Any = None  # `query.unindexed` makes it
         self._memories: dict[str, FolderMemory[Any]] = {}
 
     def memory(self, name: str) -> FolderMemory[Any]:

@@ -178,8 +178,10 @@ class Tail:
 
     def _wanted_of(self, path: Path, before: frozenset[str] | None) -> Wanted | None:
         """Returns which commits of a merged file are wanted, None for none."""
+        if before is None:  # the position tells; a month of cameras has a million names to read else
+            return self._new
         replaced = [parse_name(name) for name in _replaced(path)]
-        if before is None or any(file is None or file.level > 0 for file in replaced):
+        if any(file is None or file.level > 0 for file in replaced):
             return self._new
         keys = frozenset(file.key for file in replaced if file is not None and file.name not in before)
         return (lambda key, us: key in keys and self._undone(key, us)) if keys else None

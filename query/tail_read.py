@@ -119,7 +119,8 @@ def _read(path: Path, wanted: Wanted, after_us: int) -> list[Commit]:
 def committed_between(path: Path) -> tuple[int, int]:
     """Returns bounds of the commit times in a file, by its statistics; raises FileNotFoundError."""
     try:
-        metadata = pq.read_metadata(path)
+        with pa.OSFile(str(path)) as file:  # because resolving a path's file system takes a while
+            metadata = pq.read_metadata(file)
         return _bounds(metadata, range(metadata.num_row_groups))
     except FileNotFoundError:
         raise

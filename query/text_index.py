@@ -18,14 +18,19 @@ from typing import Any
 import tantivy
 
 from operators.identity import short_hash
+from query.pieces import Piece
 from query.texts import PartText
 from query.words import index_text, stemmer
 from sinks.layout import FORMAT_FILE
 
-INDEX_VERSION = 2  # part of the folder's name: a program with other fields or words makes its own
+INDEX_VERSION = 3  # part of the folder's name: a program with other fields or words makes its own
 HEAP_BYTES = 50_000_000
 PAGE = 100
 _EVER_US = 10**18
+_JOINED = "joined-"  # before the row of a piece's first part, where the piece is several
+
+# The names that each index knows, in its last state: one object for all threads, told apart by identity.
+_KNOWN: dict[Path, tuple[tuple[int, int], frozenset[str]]] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +48,10 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fresh:
-    """A log file that the index does not know: its parts, and whether some of them may be in it already."""
+    """A log file that the index does not know: its pieces, and whether some of them may be in it already."""
 
     name: str
-    parts: Iterable[PartText]
+    pieces: Iterable[Piece]
     known_in_part: bool
 
 
@@ -107,18 +112,21 @@ class TextIndex:
             raise ValueError(f"the index lacks its state: {error}") from error
         stamp = state.st_ino, state.st_mtime_ns
         if stamp != self._stamp:
+            held = _KNOWN.get(self.folder)  # taken before what it tells of: never of a later state
             self._index.reload()
             self._searcher = self._index.searcher()
-            self._known = frozenset(name for name, _ in self._searcher.terms_with_prefix("file", ""))
-            self._stamp = stamp
+            if held is None or held[0] != stamp:
+                names = frozenset(name for name, _ in self._searcher.terms_with_prefix("file", ""))
+                held = _KNOWN[self.folder] = stamp, names
+            self._stamp, self._known = held
         return self._known
 
     def update(
-        self, fresh: Iterable[Fresh], *, covered: Collection[str] = (), gone: Collection[str] = ()
+        self, fresh: Iterable[Fresh], *, hidden: Collection[str] = (), gone: Collection[str] = ()
     ) -> bool:
-        """Adds the parts of `fresh` files; False, without effect, when another process does that now.
+        """Adds the pieces of `fresh` files; False, without effect, when another process does that now.
 
-        The names in `covered` are of files whose parts are all there already; those in `gone` are forgotten.
+        The names in `hidden` are of files that need not be read; those in `gone` are forgotten.
         """
         try:
             writer = self._index.writer(HEAP_BYTES, 1)
@@ -126,12 +134,14 @@ class TextIndex:
             logger.info("the text index is not updated now: %s", error)
             return False
         for file in fresh:
-            for part in file.parts:
-                if file.known_in_part:
+            for piece in file.pieces:
+                for part in piece.parts if file.known_in_part else ():
                     writer.delete_documents_by_term("row", part.row)
-                writer.add_document(_document(part))
+                    writer.delete_documents_by_term("row", _JOINED + part.row)
+                for document in _documents(piece):
+                    writer.add_document(document)
             writer.add_document(tantivy.Document(file=file.name))
-        for name in covered:
+        for name in hidden:
             writer.add_document(tantivy.Document(file=name))
         for name in gone:
             writer.delete_documents_by_term("file", name)
@@ -150,27 +160,25 @@ class TextIndex:
         `source_ids` None means all of them: to leave out none is much quicker than to name each. `within_us`
         bounds where the parts begin, on whatever axis.
 
-        Such an event has a part with all of them, or it is joined, and one of its open parts has the rarest.
+        Such an event has a piece with all of them, or it is of several files, and a piece at the edge of one
+        has the rarest. All of these are looked for only when the others are used up.
         """
-        every = self._all(self._word(word) for word in words)
-        rarest = min(words, key=lambda word: self._searcher.doc_freq("words", word))
-        one_of_many = self._all([self._word(rarest), self._term("open", True)])
-        either = [
-            (tantivy.Occur.Should, tantivy.Query.boost_query(every, 10.0)),
-            (tantivy.Occur.Should, one_of_many),
-        ]
-        asked = tantivy.Query.boolean_query(either) if len(words) > 1 else every
-        query = self._all(
-            [asked, *(tantivy.Query.const_score_query(one, 0.0) for one in self._ours(source_ids, within_us))]
-        )
-        for address in self._pages(query):
-            yield self._hit(address)
+        ours = [tantivy.Query.const_score_query(one, 0.0) for one in self._ours(source_ids, within_us)]
+        asked = [self._word(word) for word in words]
+        yield from self._found([*asked, *ours])
+        if len(asked) > 1:
+            rarest = min(words, key=lambda word: self._searcher.doc_freq("words", word))
+            yield from self._found([self._word(rarest), self._term("edge", True), *ours])
 
     def places(self, event_id: str) -> list[Hit]:
         """Returns where the part with this id lies; of each attempt that holds it."""
         rows = [row for row, _ in self._searcher.terms_with_prefix("row", f"{event_id}-")]
         query = tantivy.Query.term_set_query(self._schema, "row", rows)
         return [self._hit(address) for address in self._pages(query)] if rows else []
+
+    def _found(self, queries: Iterable[tantivy.Query]) -> Iterator[Hit]:
+        for address in self._pages(self._all(queries)):
+            yield self._hit(address)
 
     def _pages(self, query: tantivy.Query) -> Iterator[Any]:
         offset = 0
@@ -215,18 +223,28 @@ def _schema() -> tantivy.Schema:
     builder.add_integer_field("begin_us", stored=True, fast=True, indexed=True)
     builder.add_integer_field("end_us", stored=True)
     builder.add_boolean_field("wall", stored=True)
-    builder.add_boolean_field("open", indexed=True)
+    builder.add_boolean_field("edge", indexed=True)
     return builder.build()
 
 
-def _document(part: PartText) -> tantivy.Document:
+def _documents(piece: Piece) -> Iterator[tantivy.Document]:
+    """Yields a document for each part, and one for all of them together where they are several."""
+    first, alone = piece.parts[0], len(piece.parts) == 1
+    for part in piece.parts:
+        yield _document(part.row, part.text, part, part.end_us, edge=alone and piece.edge)
+    if not alone:
+        end_us = max(part.end_us for part in piece.parts)
+        yield _document(_JOINED + first.row, piece.text, first, end_us, edge=piece.edge)
+
+
+def _document(row: str, text: str, first: PartText, end_us: int, *, edge: bool) -> tantivy.Document:
     return tantivy.Document(
-        words=index_text(part.text),
-        row=part.row,
-        source=part.source_id,
-        session=part.session,
-        wall=part.wall,
-        begin_us=part.begin_us,
-        end_us=part.end_us,
-        open=part.open,
+        words=index_text(text),
+        row=row,
+        source=first.source_id,
+        session=first.session,
+        wall=first.wall,
+        begin_us=first.begin_us,
+        end_us=end_us,
+        edge=edge,
     )

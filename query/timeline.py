@@ -183,6 +183,7 @@ def _lane(catalog: Catalog, digests: Digests, strip: _Strip, edges_us: npt.NDArr
     inside = slice(*np.searchsorted(digest.begin_us, (edges[0], edges[-1])).tolist())
     counts = np.diff(np.searchsorted(digest.begin_us, edges))
     kinds = np.bincount(digest.kind[inside], minlength=len(digest.kinds)).tolist()
+    wide = np.diff(edges)
     fates = {outcome: spans.within(edges) for outcome, spans in digest.fates.items()}
     return TimelineLane(
         source_id=strip.lane.source_id,
@@ -191,9 +192,9 @@ def _lane(catalog: Catalog, digests: Digests, strip: _Strip, edges_us: npt.NDArr
         start_s=strip.lo_us / SECOND_US,
         end_s=strip.hi_us / SECOND_US,
         events=tuple(counts.tolist()),
-        looked=tuple(_looked(fates, np.diff(edges))),
+        looked=tuple(_looked(fates, wide)),
         kinds={kind: n for kind, n in sorted(zip(digest.kinds, kinds, strict=True)) if n},
-        outcomes=dict(_outcomes(fates, np.diff(edges))),
+        outcomes=dict(_outcomes(fates, wide)),
     )
 
 
@@ -205,13 +206,11 @@ def _outcomes(fates: Mapping[Outcome, Ints], wide: Ints) -> Iterator[tuple[str, 
             yield outcome.value, tuple(np.round(shares, 6).tolist())
 
 
-def _looked(fates: Mapping[Outcome, Ints], wide: Ints) -> Iterator[float | None]:
-    """Yields the share of each bucket that was looked at; None where no row lies."""
+def _looked(fates: Mapping[Outcome, Ints], wide: Ints) -> list[float | None]:
+    """Returns the share of each bucket that was looked at; None where no row lies."""
     none = np.zeros(len(wide), np.int64)
     rows = sum(fates.values(), start=none)
     seen = sum((spent for outcome, spent in fates.items() if outcome.looked), start=none)
-    for us, there, length in zip(seen.tolist(), rows.tolist(), wide.tolist(), strict=True):
-        if there and length:
-            yield round(us / length, 6) if 0 < us < length else float(us > 0)
-        else:
-            yield None
+    shares = np.clip(np.round(seen / np.maximum(wide, 1), 6), 0.0, 1.0).tolist()
+    there = ((rows > 0) & (wide > 0)).tolist()
+    return [share if is_there else None for share, is_there in zip(shares, there, strict=True)]

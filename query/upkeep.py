@@ -6,50 +6,20 @@ import atexit
 import logging
 import threading
 import time
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 
 from query.files import LogFiles
-from query.listing import Folder, replaced, visible
+from query.listing import replaced
+from query.pieces import read_pieces
 from query.shared import shared
 from query.text_index import Fresh, TextIndex, open_index
-from query.texts import read_texts
-from sinks.schema import LogFile, parse_name
+from query.unindexed import Unknown, merged_since, newest_first, unknown_in
 
 BATCH_PARTS = 50_000  # a second or two of work, after which the index can be asked for them
 COURTESY = 0.5  # how long the thread rests for each second it worked: questions go first
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unknown:
-    """A file that the index does not know, whether its axis is the clock, and where it ends."""
-
-    path: Path
-    wall: bool
-    end_ms: int
-
-
-def unknown(files: LogFiles, known: frozenset[str], source_ids: Iterable[str]) -> list[Unknown]:
-    """Returns the files of these sources whose rows the index does not know yet, the newest first.
-
-    Raises FileNotFoundError when one was merged away meanwhile: `LogFiles.retry`.
-    """
-    found = []
-    starts = _commit_starts(known)
-    for folder, wall in _folders(files, source_ids):
-        if folder.indexed is known or known.issuperset(folder.names):
-            folder.indexed = known
-            continue
-        ends = dict(zip(folder.names, folder.files, strict=True))
-        for name in visible(folder, folder.lo_us, folder.hi_us):
-            if name not in known and not _covered(folder.path / name, ends[name], known, starts):
-                found.append(Unknown(path=folder.path / name, wall=wall, end_ms=ends[name].end_ms))
-    return sorted(found, key=lambda one: (-one.end_ms, one.path))
 
 
 def bring_up_to_date(files: LogFiles, index: TextIndex, *, parts: int | None = None) -> int | None:
@@ -62,19 +32,25 @@ def bring_up_to_date(files: LogFiles, index: TextIndex, *, parts: int | None = N
     def once() -> int | None:
         files.refresh()
         known = index.refresh()
-        source_ids = files.source_ids()
-        todo = unknown(files, known, source_ids)
-        starts = _commit_starts(known)
+        todo: list[Unknown] = []
+        again: list[Unknown] = []
+        hidden: list[str] = []
         listed: set[str] = set()
-        covered: list[str] = []
-        for folder, _ in _folders(files, source_ids):
-            listed.update(folder.names)
-            merged = (f for f in folder.files if f.level > 0 and f.name not in known)
-            covered += [f.name for f in merged if _covered(folder.path / f.name, f, known, starts)]
+        for source_id in files.source_ids():
+            for day in files.days(source_id):
+                folder = files.folder(day)
+                listed.update(folder.names)
+                if not known.issuperset(folder.names):
+                    todo += unknown_in(folder, known, wall=day.wall)
+                    merged, replaced_too = merged_since(folder, known, wall=day.wall)
+                    again += merged
+                    hidden += replaced_too
+        todo = [*newest_first(todo), *newest_first(again)]
         gone = known - listed
-        if not todo and not covered and not gone:
+        if not todo and not hidden and not gone:
             return 0
         count = 0
+        forgotten: set[str] = set()
 
         def fresh() -> Iterator[Fresh]:
             nonlocal count
@@ -83,41 +59,18 @@ def bring_up_to_date(files: LogFiles, index: TextIndex, *, parts: int | None = N
                 if left is not None and left <= 0:
                     return
                 try:
-                    found = read_texts(file.path, wall=file.wall)
+                    pieces = read_pieces(file.path, wall=file.wall)
                     in_part = not known.isdisjoint(replaced(file.path))
                 except FileNotFoundError:  # merged meanwhile: the merged file is the next one's work
                     continue
-                left = None if left is None else left - len(found) - 1
+                left = None if left is None else left - sum(len(piece.parts) for piece in pieces) - 1
                 count += 1
-                yield Fresh(name=file.path.name, parts=found, known_in_part=in_part)
+                yield Fresh(name=file.path.name, pieces=pieces, known_in_part=in_part)
+            forgotten.update(gone)  # with the last ones: merged files are known by these names
 
-        return count if index.update(fresh(), covered=covered, gone=gone) else None
+        return count if index.update(fresh(), hidden=hidden, gone=forgotten) else None
 
     return files.retry(once)
-
-
-def _folders(files: LogFiles, source_ids: Iterable[str]) -> Iterator[tuple[Folder, bool]]:
-    """Yields the folders of these sources, and whether their axis is the clock."""
-    for source_id in source_ids:
-        for wall in (False, True):
-            for folder in files.folders(source_id, wall=wall):
-                yield folder, wall
-
-
-@lru_cache(maxsize=4)  # what an index knows stays the same from one commit of it to the next
-def _commit_starts(known: frozenset[str]) -> list[int]:
-    """Returns when the single commits among these files begin, in ms, sorted."""
-    parsed = (parse_name(name) for name in known)
-    return sorted(file.start_ms for file in parsed if file is not None and file.level == 0)
-
-
-def _covered(path: Path, file: LogFile, known: Set[str], starts: Sequence[int]) -> bool:
-    """Whether a merged file holds nothing but commits that the index knows, which begin at `starts`."""
-    if file.level == 0 or bisect_left(starts, file.start_ms) == bisect_right(starts, file.end_ms):
-        return False  # as nearly all are; its footer need not be read
-    commits = (name for name in replaced(path) if (old := parse_name(name)) is not None and old.level == 0)
-    first = next(commits, None)
-    return first is not None and first in known and all(name in known for name in commits)
 
 
 class Upkeep:

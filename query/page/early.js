@@ -8,7 +8,8 @@
   root.lang = language.toLowerCase().startsWith("zh") ? "zh" : "en";
   performance.mark("sightlog-start");
 
-  // Asked here and not in a module: the answer is on its way while the modules load.
+  // Asked here and not in a module: the answer is on its way while the modules load, which are told to wait
+  // for it (fetchpriority): a browser asks six questions at a time, and there are two dozen modules.
   const token = kept("sessionStorage", "sightlog-token");
   const buckets = Math.min(600, Math.max(120, Math.round(window.innerWidth / 3)));
   const ask = (axis) => fetch(`/v1/timeline?axis=${axis}&buckets=${buckets}`, {

@@ -94,7 +94,7 @@ def create_app(root: Path, settings: ServiceSettings, *, following: Following | 
         names=names,
         timeout_s=settings.request_timeout_s,
         seen=metrics.seen,
-        quick={PATH: QuickAt(context)},
+        quick={PATH: QuickAt(context), **page.quick()},
     )
     problems.add_to(app)
     app.include_router(auth.router())

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -46,6 +49,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept-Encoding",
 }
+_INDEX, _PART = SimpleNamespace(path="/"), SimpleNamespace(path="/page/{name}")
 SMALL = 500  # bytes: below this a compressed answer is no smaller on the wire
 
 
@@ -77,6 +81,23 @@ def page_files() -> dict[str, PageFile]:
         for file in folder.iterdir()
         if file.name.rsplit(".", 1)[-1] in TYPES
     }
+
+
+def quick() -> dict[str, Callable[[dict[str, Any]], Response | None]]:
+    """Returns what answers for each file at once, by path: a browser asks for all of them at the same time.
+
+    It takes a request's ASGI scope; where it returns None, the router is asked.
+    """
+    held = page_files()
+    found = {f"/page/{name}": partial(_at_once, file, _PART) for name, file in held.items()}
+    return {**found, "/": partial(_at_once, held["index.html"], _INDEX)}
+
+
+def _at_once(file: PageFile, route: SimpleNamespace, scope: dict[str, Any]) -> Response | None:
+    if scope["query_string"]:  # there is none to know
+        return None
+    scope["route"] = route  # for the numbers
+    return _answer(Request(scope), file)
 
 
 def router(context: Context) -> APIRouter:

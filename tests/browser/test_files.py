@@ -88,8 +88,10 @@ def test_nothing_else_is_served(get: Get, path: str) -> None:
 
 def test_the_page_names_all_its_modules_and_nothing_of_elsewhere() -> None:
     html = (PAGE / "index.html").read_text()
-    named = {*re.findall(r'<link rel="modulepreload" href="/page/([^"]+)">', html), "early.js"}
+    named = {*re.findall(r'<link rel="modulepreload"[^>]* href="/page/([^"]+)">', html), "early.js"}
     assert named == {file.name for file in MODULES}
+    preloads = re.findall(r'<link rel="modulepreload"[^>]*>', html)
+    assert all('fetchpriority="low"' in one for one in preloads), "the first question goes before them"
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", html) == []
     assert not re.search(r"\son\w+=|\sstyle=|<style|https?://", html)
     for file in MODULES:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -19,7 +21,9 @@ from operators.errors import InputError, UnknownEventError
 from operators.identity import event_id
 from query.log import EventLog, open_log
 from query.text_index import cache_folder, open_index
+from query.unindexed import Quiet
 from query.upkeep import upkeep
+from query.view import View
 from query.words import query_words, text_words
 from sinks.log import LogWriter
 from sinks.registry import Registry
@@ -144,6 +148,54 @@ def test_what_was_committed_a_moment_ago_is_found(tmp_path: Path, opened: Opener
     writer.close()
 
 
+def test_what_comes_into_a_day_that_stood_still_is_found_within_a_second(tmp_path: Path) -> None:
+    commits = [clip(t, t + 10, event(t + 1, t + 2, f"door {t}"), zero=T0) for t in (0, 10)]
+    write(tmp_path, commits[:1])
+    log = indexing(tmp_path)
+    assert found(log, "door") == ["door 0"]
+    now_s = 0.0
+    log._files.shared.quiet = Quiet(clock=lambda: now_s)
+    (day,) = (tmp_path / "events").glob("*/*")
+    os.utime(day, (1e9, 1e9))
+    assert found(log, "door") == ["door 0"]
+    write(tmp_path, commits)
+    os.utime(day, (1e9 + 1, 1e9 + 1))
+    now_s = 0.1
+    assert found(log, "door") == ["door 0"], "it is not looked at again by each question"
+    now_s = 0.9
+    assert sorted(found(log, "door")) == ["door 0", "door 10"]
+
+
+def test_a_commit_into_a_day_that_grows_is_found_at_once(tmp_path: Path) -> None:
+    commits = [clip(t, t + 10, event(t + 1, t + 2, f"door {t}"), zero=T0) for t in (0, 10)]
+    write(tmp_path, commits[:1])
+    log = indexing(tmp_path)
+    log._files.shared.quiet = Quiet(clock=lambda: 0.0)
+    assert found(log, "door") == ["door 0"]
+    write(tmp_path, commits)
+    assert sorted(found(log, "door")) == ["door 0", "door 10"]
+
+
+def test_words_in_different_clips_of_an_event_cost_no_walk_through_its_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many joined events that have one word each, none is read for a question about both words."""
+    commits = []
+    for i in range(60):
+        said, other = (("lorry", "gate"), ("rain", "door"))[i % 2]
+        commits.append(clip(i * 20, i * 20 + 10, event(i * 20 + 2, i * 20 + 10, f"A {said}.", open_end=True)))
+        after = event(i * 20 + 10, i * 20 + 14, f"A {other} {said}.", open_start=True)
+        commits.append(clip(i * 20 + 10, i * 20 + 20, after))
+    write(tmp_path, commits, merged=[list(range(len(commits)))], leftovers=False)
+    log = indexing(tmp_path)
+    asked: list[int] = []
+    joined = View.joined
+    monkeypatch.setattr(View, "joined", lambda *place: asked.append(1) or joined(*place))  # type: ignore[func-returns-value]
+    assert found(log, "lorry rain") == []
+    assert len(asked) <= 2
+    assert len(found(log, "lorry gate", limit=100)) == 30
+
+
 def test_the_index_survives_compaction_without_doubling_or_losing(tmp_path: Path, opened: Opener) -> None:
     commits = [clip(i * 10, i * 10 + 10, event(i * 10, i * 10 + 5, f"door {i}")) for i in range(6)]
     write(tmp_path, commits[:4])
@@ -237,25 +289,47 @@ def random_log(rng: Random) -> list[Commit]:
             stop_s = rng.choice([end_s, end_s - 3])
             text = " ".join(rng.sample(WORDS, rng.randint(1, 3))) + "."
             opens = {"open_start": begin_s == start_s, "open_end": stop_s == end_s}
-            events.append(event(begin_s, stop_s, text, join_key=rng.choice(["", "a"]), **opens))
+            said = rng.choice(["", "", "lorry", "gate"])
+            attributes = json.dumps({"seen": said}) if said else "{}"
+            key = rng.choice(["", "a"])
+            events.append(event(begin_s, stop_s, text, join_key=key, attributes=attributes, **opens))
         commits.append(clip(start_s, end_s, *events, attempt=rng.choice([0, 0, 0, 1])))
+        if rng.random() < 0.2:  # it failed at first, and is tried again
+            commits.insert(rng.randint(0, len(commits)), clip(start_s, end_s, outcome=Outcome.FAILED))
+            commits[-1] = dataclasses.replace(commits[-1], attempt=2)
     return commits
+
+
+def random_merges(rng: Random, commits: Sequence[int]) -> list[list[int]]:
+    cuts = sorted(rng.sample(range(len(commits) + 1), min(rng.randint(0, 5), len(commits) + 1)))
+    return [list(commits[lo:hi]) for lo, hi in itertools.pairwise(cuts) if rng.random() < 0.8]
 
 
 @given(
     seed=st.integers(0, 2**32),
     indexed=st.integers(0, 25),
-    text=st.sampled_from(["door", "doors 门", "open 库"]),
+    text=st.sampled_from(["door", "doors 门", "open 库", "gate lorry door"]),
+    leftovers=st.booleans(),
+    scan_rows=st.sampled_from([0, 2, 2000]),
 )
-@settings(max_examples=25, deadline=None)
-def test_search_finds_exactly_the_events_that_hold_the_words(seed: int, indexed: int, text: str) -> None:
-    commits = random_log(Random(seed))
+@settings(max_examples=30, deadline=None)
+def test_search_finds_exactly_the_events_that_hold_the_words(
+    seed: int, indexed: int, text: str, leftovers: bool, scan_rows: int
+) -> None:
+    rng = Random(seed)
+    commits = random_log(rng)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "log"
-        write(root, commits[:indexed])
+        early = commits[:indexed]
+        merged = random_merges(rng, range(len(early)))
+        write(root, early, merged=merged, leftovers=leftovers)
         indexing(root).search(text)
-        write(root, commits)
-        log = open_log(root)
+        if rng.random() < 0.5:  # merged again, as days that are over are
+            shutil.rmtree(root / "events", ignore_errors=True)
+            merged = []
+        left = [i for i in range(len(commits)) if not any(i in group for group in merged)]
+        write(root, commits, merged=[*merged, *random_merges(rng, left)], leftovers=leftovers)
+        log = open_log(root, scan_rows=scan_rows)
         wanted = {(e.event_id, e.end_s) for e in log.events(text=text)}
         assert {(e.event_id, e.end_s) for e in log.search(text, limit=1000)} == wanted
 

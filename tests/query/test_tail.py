@@ -23,6 +23,7 @@ from query.tail_position import MAX_GIVEN, Position
 from query.tail_read import Commit
 from sinks.compact import compact
 from sinks.files import Disk, Store
+from sinks.layout import Footer, read_footer
 from tests.query.logs import T0, clip, event, write
 from tests.query.logs import Commit as Written
 from tests.query.publishing import publish
@@ -400,3 +401,21 @@ def test_followers_under_a_writer_thread_get_everything_once(log: Log) -> None:
     writer.join()
     seen += ids(tail.poll(thorough=True))
     assert sorted(seen) == sorted(log.written)
+
+
+def test_who_begins_at_a_position_reads_no_names_of_what_was_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month of cameras has a million of them, and a browser that connects waits for the tail to begin."""
+    commits = [clip(i * 10, i * 10 + 10, event(i * 10, i * 10 + 5, f"door {i}")) for i in range(6)]
+    write(tmp_path, commits, merged=[[0, 1, 2], [3, 4, 5]], leftovers=False)
+    read: list[Path] = []
+
+    def counted(path: Path) -> Footer:
+        read.append(path)
+        return read_footer(path)
+
+    monkeypatch.setattr("query.tail.read_footer", counted)
+    given = list(Tail(tmp_path, Position()).poll())
+    assert [one.coverage.start_s for one in given] == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]
+    assert read == []
