@@ -102,6 +102,8 @@ class Stats:
 
     What is handed out is a copy: the source goes on counting in its own. Also comes while nothing arrives, so
     that a consumer that only iterates can do its own regular work. `session`: the newest one's name.
+    `opening`: when the connection was tried that has neither failed nor given a picture yet, which may be as
+    old as that.
     """
 
     at: Moment
@@ -115,6 +117,7 @@ class Stats:
     sessions: int = 0
     session: str = ""
     reason_code: str = ""
+    opening: Moment | None = None
 
 
 class PacketTap(Protocol):

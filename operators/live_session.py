@@ -72,6 +72,7 @@ class Session:
         self._damage = Damage()
         self._frames = 0
         self._noted: tuple[float, Moment] | None = None  # media time and arrival of the newest packet
+        self._dated = False  # whether the packet before the newest had a time of the camera's
         self._step_s, self._steady = 0.0, 0  # between packets, and how often it was the same
         self._last: tuple[int, float] | None = None  # ticks and arrival of the newest picture
 
@@ -112,8 +113,11 @@ class Session:
         self._noted = (media_s, at)
         if came is at or waited_s < _FLUSHED_S:
             self.clock.arrival(media_s, came)
-        if camera_us is not None:
+        # Where reports begin, FFmpeg gives a packet that it holds back the time of the one after it: one
+        # picture too late, or as many as were lost between them.
+        if camera_us is not None and self._dated:
             self.clock.sender_report(camera_us - round(media_s * 1e6))
+        self._dated = camera_us is not None
         return missing
 
     def _missing(self, step_s: float) -> int:

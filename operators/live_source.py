@@ -105,6 +105,7 @@ class LiveSource:
         since = self._clock.now().utc
         while not self._stop.is_set():
             down_code, reason = "", ""
+            self._stats.opening = self._clock.now()
             try:
                 reader = self._connect()
             except OpenFailure as failure:
@@ -113,6 +114,7 @@ class LiveSource:
                 yield from self._read(reader)
                 down_code, reason = reader.end
                 since = _end_of(reader) or since
+            self._stats.opening = None
             if down_code == STOPPED:
                 break
             yield from self._down(down_code, reason, since)
@@ -146,7 +148,7 @@ class LiveSource:
     def _read(self, reader: Reader) -> Iterator[Up | Picture | Sound | Stats]:
         for item in reader:
             if isinstance(item, Up):
-                self._stats.up, self._stats.reason_code = True, ""
+                self._stats.up, self._stats.reason_code, self._stats.opening = True, "", None
                 self._patience.reset()
             yield item
             yield from self._stats_due()

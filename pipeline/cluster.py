@@ -12,6 +12,8 @@ from operators.errors import ConfigError
 from pipeline.config import RaySettings
 
 NAMESPACE = "sightlog"
+_STARTS = 3
+_TOO_SLOW = "timed out during startup"  # Ray gives a node 30 s, and no setting changes that
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def ray_session(settings: RaySettings, *, store_bytes: int) -> Iterator[None]:
     import ray
 
     try:
-        ray.init(**options)
+        _start(options, tries=1 if settings.address else _STARTS)
     except Exception as error:  # a bare one, too, when a node is slow to start
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if settings.address is None:
@@ -57,6 +59,21 @@ def ray_session(settings: RaySettings, *, store_bytes: int) -> Iterator[None]:
     try:
         yield
     finally:
+        ray.shutdown()
+
+
+def _start(options: dict[str, Any], *, tries: int) -> None:
+    """Starts or joins Ray; again where a very busy machine let its processes wait for too long."""
+    import ray
+
+    while True:
+        tries -= 1
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:
+            if not tries or _TOO_SLOW not in str(error):
+                raise
         ray.shutdown()
 
 

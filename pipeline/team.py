@@ -27,6 +27,7 @@ _DEATHS_PER_CLIP = 4
 # An engine that does not end by itself is killed.
 _CLOSE_S = 20.0
 _CLOSE_LIVE_S = 2.0  # of the 10 s in which a camera wall ends
+_MERGE_LIVE_S = 1.0  # likewise, for merges that are under way
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +100,7 @@ async def actors(settings: Settings, sizes: Sizes, *, forgiving: bool = False) -
         )
         if forgiving:  # what is not merged by then is merged by the next writer
             ready = False
-            await asyncio.gather(_end([sink], _CLOSE_LIVE_S), _end(model, _CLOSE_LIVE_S))
+            await asyncio.gather(_end([sink], _MERGE_LIVE_S), _end(model, _CLOSE_LIVE_S))
         else:
             await sink.close.remote()
     finally:

@@ -62,6 +62,8 @@ def watch(configuration: Reloadable, say: Callable[[str], None]) -> None:
     registry.setup()
     run_id = registry.run(run_settings(settings))
     describers = (settings.ray.describers or os.cpu_count() or 1) if build_describers(settings) else 0
+    # Ray's processes would give way to every other on the machine: cameras do not wait.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     store = plan_store(settings, decoders=1, describers=describers, models=models_here(settings))
     if store.warning and settings.ray.address is None:
         say(f"warning: {store.warning}")
@@ -159,16 +161,19 @@ class _Command:
 
     async def _reload(self, wall: Wall) -> None:
         """Follows the configuration file: streams change at once, the rest with the next start."""
+        seen_at = self._changed_at
         while True:
             await asyncio.sleep(_EACH_S)
-            changed_at = self._configuration.changed_at()
-            # None: editors replace files, which are gone for a moment
-            if changed_at is None or changed_at == self._changed_at:
+            before_at, seen_at = seen_at, self._configuration.changed_at()
+            # None: editors replace files, which are gone for a moment; or write them, which takes one
+            if seen_at is None or seen_at == self._changed_at or seen_at != before_at:
                 continue
-            self._changed_at = changed_at
+            self._changed_at = seen_at
             try:
                 settings = self._configuration.load()
                 streams = resolve(settings.streams)
+                if not streams:
+                    raise ConfigError("there is no stream to watch in it")
                 if _without_streams(settings) != _without_streams(self._settings):
                     self._say("of the new configuration only the streams are taken; the rest needs a restart")
                 await wall.change(streams)

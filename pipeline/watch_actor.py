@@ -109,11 +109,14 @@ class Watcher:
             self._intake.finish()
             self._changed.set()
 
-    async def last_news(self, acknowledged: int) -> News | None:
-        """Gives up what still waits, and returns the rows that say so with all others."""
+    async def last_news(self, acknowledged: int, why: str) -> News | None:
+        """Gives up what still waits, and returns the rows that say so with all others.
+
+        `why` begins the sentence in them: "sightlog was stopped".
+        """
         if self._intake is None:
             return None
-        self._intake.drop_all()
+        self._intake.drop_all(why)
         return self._intake.news(acknowledged)
 
     def _source(self) -> LiveSource:

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Lock
 
-from operators.clips import ClipBuilder
 from operators.core import Clip, Coverage, Described, TimeSource
 from operators.errors import redact
-from operators.gate import QuietGate
-from operators.live_items import SYSTEM, Clock, Down, Stats, Up
+from operators.live_items import SYSTEM, Clock, Down, Up
 from operators.live_modes import ModeChooser
 from operators.pictures import Picture, Sound
-from operators.signals import SignalMeter
 from pipeline.config import Settings
 from pipeline.streams import StreamSettings
 from pipeline.watch_news import ENDED, LIVE, OFFLINE, Item, News, Report, Source
 from pipeline.watch_outage import CONNECTING, Outage
 from pipeline.watch_queue import STOPPED, ClipQueue
+from pipeline.watch_session import LiveSession
 from pipeline.watch_tap import LastPacket
 
 logger = logging.getLogger(__name__)
 
 READER_FAILED = "reader_failed"
 _AGAIN_S = 2.0
-# A movement that has begun shows in its packets within this time: then a clip in which nothing did is closed,
-# and need not wait for a keyframe, which may be many seconds away.
-_TOLD_S = 0.5
 # A session's first picture may turn out to be this old: it waited while the connection was opened, or the
 # camera's clock says so. What nobody looked at is written that much later.
 _BACKDATED = timedelta(seconds=2.0)
-
-
-@dataclass(kw_only=True, slots=True)
-class _Session:
-    up: Up
-    builder: ClipBuilder
-    end_s: float
-    cheap: bool = False  # not every picture is decoded
-    edge_s: float = 0.0  # where the clip ends that is next to be closed for want of pictures
+# Nor is that written while a connection is opened whose first picture may be older still, on a busy machine.
+_OPENS_WITHIN = timedelta(seconds=10.0)
 
 
 class Intake:
@@ -74,7 +61,7 @@ class Intake:
         self._lock = Lock()
         self._stopping = Event()
         self._source: Source | None = None
-        self._session: _Session | None = None
+        self._session: LiveSession | None = None
         self._covered: datetime | None = None  # where what is accounted for ends
         self._queue = ClipQueue(most=stream.queue_clips, lag_budget_s=stream.lag_budget_s)
         self._outage: Outage | None = None
@@ -120,10 +107,10 @@ class Intake:
             if self._outage is not None and self._outage.reason_code != STOPPED:
                 self._explain(self._outage.end(self._clock.now().utc))
 
-    def drop_all(self) -> None:
-        """Makes rows of the clips that still wait: nobody will take them."""
+    def drop_all(self, why: str) -> None:
+        """Makes rows of the clips that still wait: nobody will take them, `why` ("sightlog was stopped")."""
         with self._lock:
-            self._out(self._queue.drop_all(STOPPED, "sightlog was stopped before a describer was free"))
+            self._out(self._queue.drop_all(STOPPED, f"{why} before a describer was free"))
 
     def take(self, *, quiet: bool) -> tuple[float, Clip | None]:
         """Returns the clip that waited longest, how long before it; None if its verdict is not `quiet`."""
@@ -142,8 +129,8 @@ class Intake:
         now = self._clock.now()
         with self._lock:
             self._out(self._queue.expire(now.monotonic_s))
-            if self._outage is not None:
-                self._explain(self._outage.finished(now.utc - _BACKDATED))
+            if self._outage is not None and self._outage.reason_code != STOPPED:
+                self._explain(self._outage.finished(self._surely_over(now.utc)))
             kept = self._last - acknowledged
             self._outbox = self._outbox[-kept:] if kept > 0 else []
             head = self._queue.head
@@ -154,66 +141,38 @@ class Intake:
                 report=self._report(now.monotonic_s),
             )
 
+    def _surely_over(self, now: datetime) -> datetime:
+        """Returns up to when no picture will come any more."""
+        opening = None if self._source is None else self._source.stats.opening
+        since = now if opening is None else max(opening.utc, now - _OPENS_WITHIN)
+        return min(now, since) - _BACKDATED
+
     def _take_in(self, item: Item) -> None:
         match item:
-            case Picture():
-                self._add(item)
-            case Sound():
-                if self._session is not None:
-                    self._wait(self._session.builder.add(item))
+            case Picture() if self._session is not None:
+                self._wait(self._session.picture(item))
+            case Sound() if self._session is not None:
+                self._wait(self._session.sound(item))
             case Up():
                 self._up(item)
             case Down():
                 self._down(item)
-            case Stats():
-                pass  # asked for when they are wanted
-
-    def _add(self, picture: Picture) -> None:
-        session = self._session
-        if session is None:
-            return
-        session.end_s = picture.pts_s + picture.duration_s
-        seen = picture if self._chooser is None else self._chooser.see(picture)
-        if seen is not None:
-            session.cheap = bool(seen.mode)
-            self._wait(session.builder.add(seen))
+            case _:
+                pass  # numbers, which are asked for when they are wanted
 
     def _settled(self, pts_s: float) -> None:
-        """Closes the clips that end before a keyframe, where the next picture may be seconds away."""
-        session = self._session
-        if session is not None and session.cheap and pts_s < session.end_s + self._undecoded_s:
-            self._wait(session.builder.pass_by(pts_s))
+        if self._session is not None:
+            self._wait(self._session.settled(pts_s))
 
     def _reached(self, pts_s: float) -> None:
-        """Closes the clip that has ended though no picture after it is decoded, nor likely to be."""
-        session = self._session
-        if session is None or pts_s - _TOLD_S < session.edge_s:
-            return
-        clip_s = self._settings.clips.clip_s
-        edge_s = round((pts_s - _TOLD_S) // clip_s * clip_s, 6)
-        session.edge_s = edge_s + clip_s
-        idle = self._chooser is not None and self._chooser.idle
-        if idle and session.end_s <= edge_s and pts_s < session.end_s + self._undecoded_s:
-            self._wait(session.builder.pass_by(edge_s))
-
-    @property
-    def _undecoded_s(self) -> float:
-        """How far the newest packet may lie after the newest picture: else it is of another clock."""
-        return self._stream.decode.keep_s + self._stream.decode.glance_s
+        if self._session is not None:
+            self._wait(self._session.reached(pts_s))
 
     def _up(self, up: Up) -> None:
         self._close_session()  # there may have been no `Down`
-        settings = self._settings
-        builder = ClipBuilder(
-            source_id=self._stream.id,
-            session=up.session,
-            settings=settings.clips,
-            meter=SignalMeter(keep_stills=settings.builtin.enabled and settings.builtin.text),
-            gate=QuietGate(settings.gate) if settings.gate.enabled else None,
-            clock=up.clock,
-        )
+        session = LiveSession(up, self._stream, self._settings, chooser=self._chooser, tap=self._tap)
         with self._lock:
-            self._session = _Session(up=up, builder=builder, end_s=up.first_pts_s)
+            self._session = session
             self._set_state(LIVE)
             if self._outage is not None:
                 self._outage.ending()
@@ -234,14 +193,9 @@ class Intake:
     def _close_session(self) -> None:
         session = self._session
         if session is not None:
-            self._wait(session.builder.finish(self._end_of(session)))
+            self._wait(session.finish())
             with self._lock:
                 self._session = None
-
-    def _end_of(self, session: _Session) -> float:
-        """Returns where a session ends: its last picture was not decoded where not all of them are."""
-        reached_s = self._tap.reached_s if self._tap is not None and session.cheap else 0.0
-        return max(session.end_s, reached_s if reached_s < session.end_s + self._undecoded_s else 0.0)
 
     def _broken(self, reason: str) -> None:
         with self._lock:

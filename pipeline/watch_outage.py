@@ -1,4 +1,4 @@
-"""Accounts for the time in which a stream gives nothing, while that lasts: never more than a clip behind."""
+"""Accounts for the time in which a stream gives nothing, while that lasts, in rows of a clip's length."""
 
 from __future__ import annotations
 

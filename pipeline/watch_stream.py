@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,16 +15,18 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from operators.core import Coverage, Described, Outcome
+from operators.gaps import DAY_S, offline_rows
 from pipeline.status import StreamStatus
 from pipeline.streams import StreamSettings
 from pipeline.watch_actor import Ticket
 from pipeline.watch_news import ENDED, News, Report
 from pipeline.watch_outage import CONNECTING, WATCHER_DIED
 from pipeline.watch_queue import STOPPED
+from pipeline.watch_rates import Rates
 
 _WAIT_S = 0.5  # news come at once; this only lets an outage be written as it lasts
 _AGAIN_S = 0.3
-_RATE_S = 30.0  # rates are those of the last half minute
+_SHORT = timedelta(seconds=1)  # a picture that is still on its way is no gap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,27 +37,11 @@ class Taken:
     ref: Any
 
 
-@dataclass(kw_only=True, slots=True)
-class _Rates:
-    """Counts of the last half minute."""
-
-    seen: deque[tuple[float, int, int]] = field(default_factory=deque)
-
-    def add(self, frames: int, clips: int) -> tuple[float, float]:
-        """Returns frames and clips a second."""
-        now_s = time.monotonic()
-        if self.seen and frames < self.seen[-1][1]:  # a new reader counts from 0
-            self.seen.clear()
-        self.seen.append((now_s, frames, clips))
-        while now_s - self.seen[0][0] > _RATE_S:
-            self.seen.popleft()
-        first_s, first_frames, first_clips = self.seen[0]
-        past_s = now_s - first_s
-        return ((frames - first_frames) / past_s, (clips - first_clips) / past_s) if past_s else (0.0, 0.0)
-
-
 class StreamHandle:
-    """One stream of a running command. `commit` makes a row durable; `changed` is called after news."""
+    """One stream of a running command.
+
+    `commit` makes a row durable and returns whether it is; `changed` is called after news.
+    """
 
     def __init__(
         self,
@@ -64,7 +50,7 @@ class StreamHandle:
         *,
         since: datetime | None,
         reason_code: str,
-        commit: Callable[[Described], Awaitable[None]],
+        commit: Callable[[Described, StreamSettings], Awaitable[bool]],
         changed: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
@@ -83,18 +69,30 @@ class StreamHandle:
         self._reader = reader
         self._reason_code = reason_code
         self._acknowledged = 0
-        self._commit = commit
+        self._durable = commit
+        self._following: asyncio.Task[None] | None = None
+        self._finishing: asyncio.Task[None] | None = None
+        self._was_over = False  # when it was stopped
         self._changed = changed
         self._say = say
         self._said: tuple[str, str] | None = None
-        self._rates = _Rates()
+        self._rates = Rates()
 
     @property
     def ended(self) -> bool:
         """Whether it was a file played as live, which is over, and all of it is taken."""
         return self.report.state == ENDED and self.head_quiet is None
 
-    async def follow(self) -> None:
+    def begin(self) -> None:
+        """Begins to follow the reader, in a task of its own, until `finish`."""
+        self._following = asyncio.create_task(self._follow())
+
+    async def commit(self, described: Described) -> None:
+        """Makes a row durable, and counts it."""
+        if await self._durable(described, self.stream):
+            self._done(described)
+
+    async def _follow(self) -> None:
         """Commits the rows that the reader has, for ever; starts a reader that died again."""
         while True:
             try:
@@ -110,18 +108,22 @@ class StreamHandle:
                 self._say(f"{self.stream.id}: its reader cannot be followed: {str(error).splitlines()[-1]}")
                 await asyncio.sleep(_AGAIN_S)
 
-    async def take(self, *, quiet: bool) -> Taken | None:
-        """Takes the clip that waited longest; None when it is gone, or the gate's verdict on it another."""
-        if self.closing:
-            return None
+    def take(self, *, quiet: bool) -> Coroutine[Any, Any, Taken | None]:
+        """Takes the clip that waited longest; None when it is gone, or the gate's verdict on it another.
+
+        From this call on, awaited or not, nobody else takes from here until the answer tells.
+        """
         self.served_s = time.monotonic()
-        self.head_quiet = None  # nobody else takes from here until the answer tells
+        self.head_quiet = None
         self.taking = True
+        return self._take(quiet)
+
+    async def _take(self, quiet: bool) -> Taken | None:
         try:
             told, ref = self._reader.take.options(num_returns=2).remote(quiet)
             ticket: Ticket = await told
         except RayError:
-            return None  # `follow` sees that it died
+            return None  # `_follow` sees that it died
         finally:
             self.taking = False
         self.head_quiet = ticket.next_quiet
@@ -133,27 +135,39 @@ class StreamHandle:
 
     async def stop(self, within_s: float) -> None:
         """Has the reader stop and close its last clip; never raises."""
+        self._was_over = self.report.state == ENDED
         with suppress(RayError, TimeoutError):
             await asyncio.wait_for(_result(self._reader.stop.remote(within_s)), within_s + 1.0)
             news = await asyncio.wait_for(_result(self._reader.news.remote(self._acknowledged, 0.0)), 1.0)
             if news is not None:
                 self.head_quiet = news.head_quiet
 
-    async def finish(self, within_s: float) -> None:
-        """Gives up what still waits, commits the rows that say so, and ends the reader. After `follow`."""
+    def finish(self, within_s: float, why: str, until: datetime) -> asyncio.Task[None]:
+        """Gives up what still waits and commits the last rows; `why` begins the sentence in those.
+
+        A row more explains what is not accounted for up to `until`, where a reader did not tell all of it
+        within `within_s`, or had not come that far. Once: whoever asks again gets the same task.
+        """
+        if self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish(within_s, why, until))
+        return self._finishing
+
+    async def _finish(self, within_s: float, why: str, until: datetime) -> None:
+        if self._following is not None:
+            self._following.cancel()
         with suppress(RayError, TimeoutError):
-            last = _result(self._reader.last_news.remote(self._acknowledged))
-            news = await asyncio.wait_for(last, within_s)
+            last = _result(self._reader.last_news.remote(self._acknowledged, why))
+            news: News | None = await asyncio.wait_for(last, within_s)
             if news is not None:
                 await self._take_in(news)
-        ray.kill(self._reader)
+        if self.covered is not None and not self._was_over and until - self.covered > _SHORT:
+            reason = f"{why} before the process that reads this stream had come that far"
+            for row in offline_rows(self.stream.id, self.covered, until, DAY_S, STOPPED, reason):
+                await self.commit(Described(coverage=row))
 
-    def done(self, described: Described) -> None:
-        """Counts a clip, or a row without one, that was committed."""
-        row = described.coverage
-        self.outcomes[row.outcome.value] += 1
-        self.events += len(described.events)
-        self.closed_s.pop(row.clip_id, None)
+    def kill(self) -> None:
+        """Ends the reader, whatever it does."""
+        ray.kill(self._reader)
 
     def status(self) -> StreamStatus:
         """Returns how the stream is doing now."""
@@ -196,14 +210,22 @@ class StreamHandle:
         self._acknowledged = 0
 
     async def _take_in(self, news: News) -> None:
-        for described in news.rows:
-            await self._commit(described)
+        for number, described in enumerate(news.rows, news.last - len(news.rows) + 1):
+            await self.commit(described)
             self._cover(described.coverage)
+            self._acknowledged = number  # each by itself: who is cancelled here must count none of them twice
         self._acknowledged = news.last
         self.head_quiet = news.head_quiet
         self.report = news.report
         self._tell(news.report)
         self._changed()
+
+    def _done(self, described: Described) -> None:
+        """Counts a clip, or a row without one, that was committed."""
+        row = described.coverage
+        self.outcomes[row.outcome.value] += 1
+        self.events += len(described.events)
+        self.closed_s.pop(row.clip_id, None)
 
     def _died(self) -> None:
         if self._reason_code != WATCHER_DIED or self.report.state != CONNECTING:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, cast
@@ -26,6 +26,7 @@ from operators.pictures import Picture, Sound
 SERVER = Path(__file__).with_name("rtsp_camera.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
 BITS, BLOCK = 16, 16
+LONGEST_S = 120.0  # on a very busy machine; nobody waits for it to pass
 NEEDED = (
     "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstApp', '1.0'); "
     "gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; Gst.init(None); "
@@ -149,7 +150,7 @@ class Camera:
 
     def __init__(
         self,
-        mounts: dict[str, Path | Sequence[Path]],
+        mounts: Mapping[str, Path | Sequence[Path]],
         *,
         port: int | None = None,
         arguments: Sequence[str] = (),
@@ -261,7 +262,7 @@ class Follower:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.source.stop()
-        self._thread.join(30)
+        self._thread.join(LONGEST_S)
         assert not self._thread.is_alive()
         if self.failure is not None:
             raise self.failure
@@ -276,7 +277,7 @@ class Follower:
         """The ends so far."""
         return [i for i in self.items if isinstance(i, Down)]
 
-    def until(self, what: Callable[[Self], object], within_s: float = 30.0) -> None:
+    def until(self, what: Callable[[Self], object], within_s: float = LONGEST_S) -> None:
         """Waits until `what` is true of this follower; fails after `within_s`."""
         with self._news:
             met = self._news.wait_for(lambda: what(self) or self.failure is not None, within_s)

@@ -4,7 +4,8 @@ Runs under the system's Python, which has GStreamer: `/usr/bin/python3 tests/rts
 yard=a.mp4 gate=b.mp4,c.mp4`. Says `ready` once it listens. Several files of a mount are played one after the
 other, for ever, without a seam in time. Orders come as lines on its input: `freeze MOUNT` (no more pictures,
 RTCP goes on), `thaw MOUNT`, `loss SHARE` (of RTP packets, for media made after it). `--sent FILE` gets a line
-per picture pushed: mount, number of the picture within its loop, wall time in seconds.
+per picture pushed: mount, number of the picture within its loop, wall time in seconds at which it was due:
+that is its time, however late a busy machine lets this process push it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,14 @@ def _running(segment: Gst.Segment, stamp: int) -> int | None:
     return value if sign > 0 else -value
 
 
+class Media(GstRtspServer.RTSPMedia):
+    """A pipeline whose sender reports tell when a picture was due, not when a busy machine let it go."""
+
+    def do_setup_rtpbin(self, rtpbin: Gst.Element) -> bool:
+        rtpbin.set_property("rtcp-sync-send-time", False)
+        return True
+
+
 class Mount(GstRtspServer.RTSPMediaFactory):
     """One address of the camera; all its clients share one pipeline."""
 
@@ -96,6 +105,7 @@ class Mount(GstRtspServer.RTSPMediaFactory):
     ) -> None:
         super().__init__()
         self.set_shared(True)
+        self.set_media_gtype(Media.__gtype__)
         self.name, self.shots, self.faults, self.sent, self.sound = name, shots, faults, sent, sound
 
     def do_create_element(self, url: object) -> Gst.Element:
@@ -148,6 +158,7 @@ class Mount(GstRtspServer.RTSPMediaFactory):
             if over.is_set() or clock is None:
                 return False
             left_ns = base + dts - (clock.get_time() - source.get_base_time())
+            due_s = time.time() + left_ns / 1e9
             if left_ns <= 0:
                 break
             over.wait(min(left_ns / 1e9, 0.1))
@@ -158,7 +169,7 @@ class Mount(GstRtspServer.RTSPMediaFactory):
         if not key:
             buffer.set_flags(Gst.BufferFlags.DELTA_UNIT)
         if self.sent is not None:
-            self.sent.write(f"{self.name} {index} {time.time():.6f}\n")
+            self.sent.write(f"{self.name} {index} {due_s:.6f}\n")
         return source.emit("push-buffer", buffer) == Gst.FlowReturn.OK
 
 

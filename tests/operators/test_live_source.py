@@ -6,8 +6,8 @@ import itertools
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from statistics import median
 
 import av
 import pytest
@@ -17,7 +17,10 @@ from operators.core import TimeSource
 from operators.live_source import LiveSettings, LiveSource
 from tests.rtsp import Camera, Follower, film, need_camera, need_wrong_clock
 
-QUICK = LiveSettings(read_timeout_s=1.0, retry_mended_s=0.5, sound=False)
+# A busy machine lets a camera or its reader wait: who is to see no stall has five seconds, not two.
+QUICK = LiveSettings(retry_mended_s=0.5, sound=False)
+HASTY = QUICK.model_copy(update={"read_timeout_s": 1.0})
+EXACT_S = 0.01  # reports count in 1/90000 s
 PASSWORD = "p@ss/w#rd?100%:x&y"
 
 
@@ -35,13 +38,27 @@ def camera(footage: Path, tmp_path: Path) -> Iterator[Camera]:
 
 
 def errors_s(seen: Follower, sent: Path) -> list[float]:
-    """How far each picture's wall time lies from when the server pushed it."""
+    """How far each picture's wall time lies from when the camera took it."""
     pushed: dict[int, float] = {}
     for line in sent.read_text().splitlines():
         _, number, wall = line.split()
         pushed.setdefault(int(number), float(wall))
     clock = seen.ups[-1].clock
     return [clock.peek(p.pts_s)[0].timestamp() - pushed[p.number] for p in seen.pictures]
+
+
+def wait_for_tries(seen: Follower) -> None:
+    """Waits until it is down, and then for numbers, which come in between the tries."""
+    seen.until(lambda s: s.downs)
+    told = len(seen.items)
+    seen.until(lambda s: len(s.items) > told)
+
+
+def gap_begins(seen: Follower) -> datetime:
+    """The wall time at which the newest picture ends; no later than the first gap was noticed."""
+    last = seen.pictures[-1]
+    up = next(up for up in seen.ups if up.session == last.session)
+    return min(up.clock.peek(last.pts_s + last.duration_s)[0], seen.downs[0].at.utc)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -56,12 +73,8 @@ def test_every_picture_has_the_wall_time_at_which_the_camera_sent_it(
     assert [round(p.pts_s, 6) for p in seen.pictures] == [
         pytest.approx(n / 10) for n in range(len(seen.pictures))
     ]
-    _, source, error_s = seen.ups[0].clock.at(0.0)
-    assert source is TimeSource.RTCP
-    assert error_s < 0.1
-    # the median: a busy machine lets the server push a picture late. Its reports were once seen one
-    # picture (0.1 s) off throughout
-    assert median(map(abs, errors_s(seen, tmp_path / "sent"))) < 0.15
+    assert seen.ups[0].clock.at(0.0)[1] is TimeSource.RTCP
+    assert max(map(abs, errors_s(seen, tmp_path / "sent"))) < EXACT_S
 
 
 def test_a_camera_whose_clock_is_set_while_it_sends_is_dated_by_arrival(
@@ -148,8 +161,7 @@ def test_a_wrong_password_is_said_once_and_works_when_mended(footage: Path) -> N
     with Camera({"yard": footage}, arguments=[*login, "other"]) as camera:
         address = camera.url("yard", login="cam:canary-4711")
         with Follower(LiveSource(address, QUICK)) as seen:
-            seen.until(lambda s: s.downs)
-            time.sleep(0.9)  # two more tries
+            wait_for_tries(seen)
             assert [d.reason_code for d in seen.downs] == ["unauthorized"]
             camera.kill()
             camera.start([*login, "canary-4711"])
@@ -160,8 +172,7 @@ def test_a_wrong_password_is_said_once_and_works_when_mended(footage: Path) -> N
 
 def test_a_wrong_path_is_said_once_and_works_when_mended(footage: Path, tmp_path: Path) -> None:
     with Camera({"street": footage}) as camera, Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
-        seen.until(lambda s: s.downs)
-        time.sleep(0.9)
+        wait_for_tries(seen)
         assert [d.reason_code for d in seen.downs] == ["not_found"]
         camera.kill()
         with Camera({"yard": footage}, port=camera.port):
@@ -202,9 +213,8 @@ def test_a_killed_server_is_a_new_session_when_it_is_back(camera: Camera, tmp_pa
     with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
         seen.until(lambda s: len(s.pictures) > 10)
         camera.kill()
-        killed = time.time()
         seen.until(lambda s: s.downs)
-        assert abs(seen.downs[0].since.timestamp() - killed) < 0.5
+        assert seen.downs[0].since == gap_begins(seen)
         seen.until(lambda s: len(s.downs) == 2)
         camera.start()
         seen.until(lambda s: len(s.ups) == 2)
@@ -219,19 +229,18 @@ def test_a_killed_server_is_a_new_session_when_it_is_back(camera: Camera, tmp_pa
 
 
 def test_a_stalled_server_is_noticed_and_read_again(camera: Camera) -> None:
-    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+    with Follower(LiveSource(camera.url("yard"), HASTY)) as seen:
         seen.until(lambda s: len(s.pictures) > 5)
         camera.stall()
-        stalled = time.time()
         seen.until(lambda s: s.downs)
         assert seen.downs[0].reason_code == "stalled"
-        assert abs(seen.downs[0].since.timestamp() - stalled) < 1.0
+        assert seen.downs[0].since == gap_begins(seen)
         camera.go_on()
         seen.until(lambda s: len(s.ups) == 2)
 
 
 def test_frozen_pictures_are_a_stall_though_reports_go_on(camera: Camera) -> None:
-    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+    with Follower(LiveSource(camera.url("yard"), HASTY)) as seen:
         seen.until(lambda s: len(s.pictures) > 5)
         camera.order("freeze yard")
         seen.until(lambda s: s.downs)
@@ -278,12 +287,12 @@ def test_sound_comes_with_the_pictures_and_leaves_their_times_alone(footage: Pat
         heard, shown = seen.sounds, list(seen.pictures)
         camera.order("freeze yard")
         seen.until(lambda s: s.downs)
-    assert seen.downs[0].reason == "sound comes, but no picture for 2 s"
+    assert seen.downs[0].reason == "sound comes, but no picture for 5 s"
     assert len(seen.ups) == 1
     assert heard >= 20
     first = seen.pictures[0].number
     assert [p.number - first for p in shown] == list(range(len(shown)))
-    assert median(map(abs, errors_s(seen, sent))) < 0.1
+    assert max(map(abs, errors_s(seen, sent))) < EXACT_S
 
 
 def test_hevc_with_long_groups_waits_for_its_key_frame(tmp_path: Path) -> None:
@@ -299,7 +308,7 @@ def test_hevc_with_long_groups_waits_for_its_key_frame(tmp_path: Path) -> None:
 
 
 def test_stop_ends_a_stalled_source_soon(camera: Camera) -> None:
-    with Follower(LiveSource(camera.url("yard"), QUICK)) as seen:
+    with Follower(LiveSource(camera.url("yard"), HASTY)) as seen:
         seen.until(lambda s: s.pictures)
         camera.stall()
         began = time.monotonic()

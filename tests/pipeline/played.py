@@ -51,6 +51,7 @@ class Played:
     def __init__(self) -> None:
         self._items: queue.Queue[Item | Exception | None] = queue.Queue()
         self.frames = 0
+        self.opening: Moment | None = None
 
     def put(self, *items: Item | Exception) -> None:
         for item in items:
@@ -68,7 +69,7 @@ class Played:
 
     @property
     def stats(self) -> Stats:
-        return Stats(at=HandClock().now(), up=True, frames=self.frames)
+        return Stats(at=HandClock().now(), up=True, frames=self.frames, opening=self.opening)
 
 
 def up(at_s: float, *, zero: datetime | None = None) -> Up:

@@ -9,7 +9,6 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -37,6 +36,11 @@ ray: {{describers: 1}}
 metrics: {{port: {port}}}
 streams:
 """
+
+QUEUE, IN_FLIGHT = (
+    3,
+    2,
+)  # clips that may wait, and be with the one describer: `queue_clips`, `clips_in_flight`
 
 SLOW = """
 clips: {{clip_s: 1.0}}
@@ -74,55 +78,77 @@ def test_a_camera_wall_from_its_start_to_its_end(
             set(streams) == set(names) and all(s.state == "live" and s.clips for s in streams.values())
         )
 
+    def gone_for_rows(streams: dict[str, StreamStatus]) -> bool:
+        """Whether all know why they get nothing, and have begun to log it."""
+        return all(
+            s.state == "offline"
+            and s.reason_code in ("unreachable", "refused")
+            and s.outcomes.get("offline", 0) > before[name].outcomes.get("offline", 0) + 2
+            for name, s in streams.items()
+        )
+
     with Camera(mounts, sent=sent) as camera:
         write("yard", "gate")
         with Watching(log, "run", config) as run:
-            run.until(live("yard", "gate"), STARTED_S)
+            before = run.until(live("yard", "gate"), STARTED_S)
+            pids = {name: stream.reader_pid or run.pid for name, stream in before.items()}
+            # Ray's own would be 15, and any other program on the machine keep cameras waiting
+            mine = os.getpriority(os.PRIO_PROCESS, 0)
+            assert max(os.getpriority(os.PRIO_PROCESS, pid) for pid in pids.values()) <= mine
 
             # a reader that dies is started again, and the other notices nothing
-            before = run.until(lambda streams: True)
-            os.kill(before["yard"].reader_pid or 0, signal.SIGKILL)
+            os.kill(pids["yard"], signal.SIGKILL)
             run.until(lambda s: s["yard"].reader_deaths == 1)
             after = run.until(
                 lambda s: s["yard"].state == "live" and s["yard"].session != before["yard"].session
             )
-            assert after["gate"].reader_pid == before["gate"].reader_pid
-            assert after["gate"].session == before["gate"].session
+            assert (after["gate"].reader_pid, after["gate"].reader_deaths) == (pids["gate"], 0)
 
             # the camera dies and comes back
+            before = run.until(live("yard", "gate"))
             camera.kill()
-            off = run.until(lambda s: s["yard"].state == s["gate"].state == "offline")
-            assert off["gate"].reason_code in ("ended", "unreachable", "refused")
-            time.sleep(1.0)
+            killed_s = time.time()
+            run.until(gone_for_rows)
+            back_s = time.time()
             camera.start()
             run.until(live("yard", "gate"))
 
             # a configuration that is wrong changes nothing; one with other streams does, at once
             write("yard", more="  - {id: dock, adress: typo}\n")
-            time.sleep(1.0)
+            run.until(lambda s: "the new configuration is not taken" in run.err)
             write("yard", "dock")
             run.until(live("yard", "dock"))
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                told = answer.read().decode()
-            assert 'sightlog_stream_state{source="dock",state="live"} 1.0' in told
-            shown = sightlog("status", "--log", log, "--json").lines[0]
-            assert (shown["stale"], [s["source_id"] for s in shown["streams"]]) == ("", ["dock", "yard"])
+            assert "gate is watched no more" in run.err
+
+            def told(streams: dict[str, StreamStatus]) -> bool:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                    metrics = answer.read().decode()
+                shown = sightlog("status", "--log", log, "--json").lines[0]
+                names = [s["source_id"] for s in shown["streams"]]
+                live = 'sightlog_stream_state{source="dock",state="live"} 1.0' in metrics
+                return live and (shown["stale"], names) == ("", ["dock", "yard"])
+
+            run.until(told)
+            stopped_s = time.time()
+            # promised; what it needs is little, and readers get their share of a busy machine (above)
             assert run.stop() < 10.0
-        stopped_s = time.time()
 
     assert sightlog("status", "--log", log).code == 1
-    assert "the new configuration is not taken" in run.err
     for name in ("yard", "gate", "dock"):
         rows = coverage(log, name)
         check_tiles(rows)
-        # the clips that were on their way when it was told to stop are lost, and said to be
-        late = list(takewhile(lambda row: row.reason_code == "stopped", reversed(rows)))
-        until_s = late[-1].lo_s if late else rows[-1].hi_s
-        assert rows[-1].hi_s - until_s < 12.0
-        check_against_sent(rows, [t for t in sent_times(sent, name) if t < until_s])
+        away = None if name == "dock" else (killed_s, back_s)
+        check_against_sent(rows, sent_times(sent, name), away=away)
+        # what waits or is with the describers at the end, one that is being filled, and the rest in one row
+        assert sum(row.reason_code == "stopped" for row in rows) <= QUEUE + IN_FLIGHT + 2
+        assert rows[-1].hi_s > stopped_s - 1.0 or name == "gate"
+        offline = {row.reason_code for row in rows if row.outcome == "offline"}
+        assert away is None or offline & {"unreachable", "refused"}
     assert "watcher_died" in {row.reason_code for row in coverage(log, "yard")}
     assert "watcher_died" not in {row.reason_code for row in coverage(log, "gate")}
-    assert stopped_s - coverage(log, "yard")[-1].hi_s < 12.0
+    for name, said in (("gate", "the stream was taken out"), ("yard", "sightlog was stopped")):
+        ends = [row.raw["reason"] for row in coverage(log, name) if row.reason_code == "stopped"]
+        assert all(reason.startswith(said) for reason in ends)
 
 
 @pytest.mark.slow
@@ -133,22 +159,27 @@ def test_a_slow_model_drops_clips_fairly_and_a_killed_command_is_a_gap(footage: 
     def answer(seen: Seen) -> Answer:
         return Answer(delay_s=1.0)  # two streams want two answers a second
 
-    def committed(count: int) -> Callable[[dict[str, StreamStatus]], bool]:
-        return lambda s: len(s) == 2 and all(x.clips >= count for x in s.values())
+    def looked(count: int) -> Callable[[dict[str, StreamStatus]], bool]:
+        return lambda s: len(s) == 2 and all(x.outcomes.get("ok", 0) >= count for x in s.values())
+
+    def share(one: StreamStatus) -> int:
+        return last[one.source_id].outcomes["ok"] - first[one.source_id].outcomes["ok"]
 
     with Camera({"yard": footage, "gate": footage}, sent=sent) as camera, FakeServer(answer) as server:
         config.write_text(SLOW.format(url=server.base_url, yard=camera.url("yard"), gate=camera.url("gate")))
         with Watching(log, "run", config) as run:
-            run.until(committed(4), STARTED_S)
-            killed_s = time.time()
+            run.until(looked(2), STARTED_S)
             run.kill()
+            killed_s = time.time()
         kept = {name: coverage(log, name) for name in ("yard", "gate")}
         with Watching(log, "run", config) as run:
-            run.until(committed(6), STARTED_S)
+            first = run.until(looked(1), STARTED_S)
+            run.until(lambda s: looked(4)(s) and all(x.dropped for x in s.values()))
             assert run.stop() < 10.0
-            last = run.status()
-    assert last is not None
-    for stream in last.streams:
+            status = run.status()
+    assert status is not None
+    last = {stream.source_id: stream for stream in status.streams}
+    for stream in status.streams:
         rows = coverage(log, stream.source_id)
         before = kept[stream.source_id]
         assert rows[: len(before)] == before
@@ -157,14 +188,13 @@ def test_a_slow_model_drops_clips_fairly_and_a_killed_command_is_a_gap(footage: 
             *("offline", "not_running"),
             before[-1].hi_s,
         )
-        assert abs(before[-1].hi_s - killed_s) < 6.0
+        assert before[-1].hi_s < killed_s + 1.0
         check_tiles([before[-1], *after])
         outcomes = Counter(row.outcome for row in after)
         assert stream.dropped == outcomes["dropped"] > 0
-        assert outcomes["ok"] >= 2
-        assert {row.reason_code for row in after if row.outcome == "dropped"} <= {"queue_full", "stopped"}
-    looked = [stream.outcomes["ok"] for stream in last.streams]
-    assert max(looked) - min(looked) <= 2
+        reasons = {row.reason_code for row in after if row.outcome == "dropped"}
+        assert reasons <= {"queue_full", "over_lag", "stopped"}
+    assert abs(share(last["yard"]) - share(last["gate"])) <= 2
 
 
 def test_streams_that_are_no_rtsp_are_watched_at_once(footage: Path, tmp_path: Path) -> None:
@@ -172,14 +202,15 @@ def test_streams_that_are_no_rtsp_are_watched_at_once(footage: Path, tmp_path: P
     cut = segments(film(tmp_path / "long.mp4", seconds=60.0), tmp_path)
     shot = film(tmp_path / "shot.ts", seconds=3.0)
 
-    def all_live(streams: dict[str, StreamStatus]) -> bool:
-        return len(streams) == 3 and all(s.state == "live" and s.clips >= 2 for s in streams.values())
+    def all_seen(streams: dict[str, StreamStatus]) -> bool:
+        seen = [s.outcomes.get("ok", 0) + s.outcomes.get("quiet", 0) for s in streams.values()]
+        return len(seen) == 3 and min(seen) >= 2
 
     with web(live_hls(cut)) as url, ts_sender([shot], port):
         addresses = [f"{url}/live.m3u8", f"udp://127.0.0.1:{port}", footage]
         env = {"SIGHTLOG_CLIPS__CLIP_S": "1", "SIGHTLOG_BUILTIN__TEXT": "false"}
         with Watching(log, "watch", *addresses, env=env) as run:
-            ids = sorted(run.until(all_live, STARTED_S))
+            ids = sorted(run.until(all_seen, STARTED_S))
             assert run.stop() < 10.0
     for source_id in ids:
         rows = coverage(log, source_id)
@@ -187,5 +218,7 @@ def test_streams_that_are_no_rtsp_are_watched_at_once(footage: Path, tmp_path: P
         looked = [row for row in rows if row.looked]
         assert looked
         assert {row.raw["time_source"] for row in looked} == {"arrival"}
-        seen_s = sum(row.hi_s - row.lo_s for row in looked)
-        assert sum(row.hi_s - row.lo_s for row in rows if row.lo_s >= looked[0].lo_s) - seen_s < 1.0
+        # nothing but the file was taken for over; what waits too long is the machine's matter
+        reasons = {row.reason_code for row in rows if not row.looked}
+        over = {"ended"} if source_id == "yard" else set()
+        assert reasons <= {"connecting", "queue_full", "over_lag", "stopped", "stalled"} | over

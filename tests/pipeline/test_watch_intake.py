@@ -34,7 +34,7 @@ class Desk:
 
     def news(self, holds: Callable[[News], bool] = lambda news: True) -> News:
         """Returns the news as soon as they hold."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not holds(news := self.intake.news(0)):
             assert time.monotonic() < deadline, news
             time.sleep(0.005)
@@ -42,7 +42,7 @@ class Desk:
 
     def stop(self) -> News:
         self.intake.stop()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         self.intake.finish()
         return self.intake.news(0)
@@ -148,6 +148,30 @@ def test_an_outage_is_written_as_it_lasts_and_ends_where_pictures_begin(desk: De
     assert news.report.state == "live"
 
 
+def test_while_a_connection_is_opened_whose_pictures_may_be_as_old_nothing_is_said_of_that_time(
+    desk: Desk,
+) -> None:
+    desk.source.put(down(0.0, UNREACHABLE))
+    desk.news(lambda news: news.report.state == "offline")
+    desk.clock.passed_s = 6.0
+    desk.source.opening = desk.clock.now()
+    desk.clock.passed_s = 11.0
+    assert stretches(coverage(desk.news()))[-1] == (2.0, 4.0, UNREACHABLE)
+    desk.source.put(up(11.0, zero=BEGAN + timedelta(seconds=6.5)), *pictures(0, 2.2))
+    news = desk.news(lambda news: news.report.waiting == 1)
+    assert stretches(coverage(news))[2:] == [(4.0, 6.0, UNREACHABLE), (6.0, 6.5, UNREACHABLE)]
+
+
+def test_a_connection_that_takes_long_to_open_keeps_the_rows_for_ten_seconds_at_most(desk: Desk) -> None:
+    desk.source.put(down(0.0, UNREACHABLE))
+    desk.news(lambda news: news.report.state == "offline")
+    desk.source.opening = desk.clock.now()
+    desk.clock.passed_s = 13.9
+    assert coverage(desk.news()) == []
+    desk.clock.passed_s = 14.0
+    assert stretches(coverage(desk.news())) == [(0.0, 2.0, UNREACHABLE)]
+
+
 def test_a_first_connect_that_fails_is_a_state_with_its_reason(desk: Desk) -> None:
     desk.source.put(down(0.0, UNAUTHORIZED))
     news = desk.news(lambda news: news.report.state == "offline")
@@ -194,6 +218,13 @@ def test_stopping_closes_the_clip_that_is_being_filled(desk: Desk) -> None:
     assert (half.start_s, half.end_s) == (2.0, 3.0)
 
 
+def test_after_it_was_stopped_no_row_is_written_for_what_comes_then(desk: Desk) -> None:
+    desk.source.put(up(0.0), *pictures(0, 2.0), down(2.1, STOPPED))
+    desk.stop()
+    desk.clock.passed_s = 60.0
+    assert coverage(desk.news()) == []
+
+
 def test_stopping_in_an_outage_accounts_for_it_to_the_end(desk: Desk) -> None:
     desk.source.put(down(0.0, UNREACHABLE))
     desk.news(lambda news: news.report.state == "offline")
@@ -205,9 +236,10 @@ def test_stopping_in_an_outage_accounts_for_it_to_the_end(desk: Desk) -> None:
 def test_what_still_waits_at_the_end_is_dropped_with_the_reason(desk: Desk) -> None:
     desk.source.put(up(0.0), *pictures(0, 2.2))
     desk.news(lambda news: news.report.waiting == 1)
-    desk.intake.drop_all()
-    news = desk.news()
-    assert [(r.outcome, r.reason_code) for r in coverage(news)] == [(Outcome.DROPPED, "stopped")]
+    desk.intake.drop_all("sightlog was stopped")
+    (row,) = coverage(desk.news())
+    assert (row.outcome, row.reason_code) == (Outcome.DROPPED, "stopped")
+    assert row.reason == "sightlog was stopped before a describer was free"
 
 
 def test_rows_come_again_until_they_are_acknowledged(desk: Desk) -> None:
