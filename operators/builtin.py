@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from operators.builtin_settings import BuiltinSettings
 from operators.core import Clip, Findings
 from operators.motion import window
 from operators.movement import motion_events
-from operators.ocr import OcrSettings, TextReader
+from operators.ocr import TextReader
 from operators.scene import find_cuts, scene_events
 from operators.screentext import text_events
 from operators.sound import sound_events
-from operators.textlines import LineSettings
 from operators.timeline import by_time
 
+__all__ = ["BuiltinDescriber", "BuiltinSettings"]
+
 VERSION = 1  # raised whenever the same clip would be described differently
-
-
-class BuiltinSettings(BaseModel):
-    """What the builtin describer does; part of the run's identity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = Field(default=True, description="off: only subtitles and models speak")
-    text: bool = Field(
-        default=True, description="read text on screen; most of the describer's cost, and most of its use"
-    )
-    ocr: OcrSettings = Field(default=OcrSettings(), description="how pictures are read")
-    lines: LineSettings = Field(default=LineSettings(), description="how lines of text are followed")
 
 
 class BuiltinDescriber:

@@ -18,54 +18,17 @@ from typing import Protocol
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from pydantic import BaseModel, ConfigDict, Field
 
-from operators.core import FRESH_S, U8, Clip, Cue, Signals, TimeSource
-from operators.identity import clip_id, shape_id
+from operators.clip_settings import ClipSettings
+from operators.core import U8, Clip, Cue, Signals, TimeSource
+from operators.identity import clip_id
 from operators.pictures import Picture, Sound, to_rgb
 from operators.sizing import fit
 
+__all__ = ["ClipBuilder", "ClipSettings", "Gate", "SignalMeter", "WallClock"]
+
 SOUND_WAIT_S = 0.5  # pictures run ahead of their sound by less than this in well-made files
 TAIL_S = 0.5  # a last picture that reaches over the grid by no more makes no clip of its own
-WARM_UP_S = 1.0  # signals look back half a second
-
-
-class ClipSettings(BaseModel):
-    """How a session is cut into clips."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    clip_s: float = Field(
-        default=10.0,
-        ge=0.5,
-        le=300.0,
-        description="Length of a clip: 20 pictures keep second-level times and a small prompt.",
-    )
-    fps: float = Field(
-        default=2.0,
-        gt=0.0,
-        le=30.0,
-        description="Pictures a second that a model sees; Qwen3-VL was trained at this rate.",
-    )
-    frame_pixels: int = Field(
-        default=200_704,
-        ge=1024,
-        description="Most pixels of a picture. 448x448: reads a face or a headline, and costs 196 tokens.",
-    )
-    context_s: float = Field(
-        default=10.0,
-        ge=0.0,
-        le=300.0,
-        description="Seconds of signals before a clip that describers get with it, to tell what is new.",
-    )
-
-    def shape(self) -> str:
-        """Returns 6 hex digits that name these settings inside clip ids."""
-        return shape_id(**self.model_dump())
-
-    def decode_from_s(self, start_s: float) -> float:
-        """Returns where to begin decoding so that the clip at `start_s` comes out as from the start."""
-        return max(0.0, (start_s - self.context_s) // FRESH_S * FRESH_S - WARM_UP_S)
 
 
 class SignalMeter(Protocol):
@@ -143,7 +106,7 @@ class ClipBuilder:
     the wall clock is learned while the session runs. Clips that begin before `from_s` are measured, for
     those after them, and not returned. `verdicts` (quiet or not, by clip_id) are those of an earlier decode:
     the gate compares with clips that passed, so a decode from the middle must know which did. Only the
-    signals within `WARM_UP_S` of where decoding began can differ between it and a whole decode.
+    signals within `clip_settings.WARM_UP_S` of where decoding began can differ between it and a whole decode.
     """
 
     def __init__(

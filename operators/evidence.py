@@ -9,30 +9,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from operators.core import Clip, Event
+from operators.evidence_settings import ThumbnailSettings
 from operators.ring import Shelf, Span
+
+__all__ = ["ThumbnailSettings", "Thumbnails", "thumbnail"]
 
 _QUALITIES = (80, 65, 50)  # a picture of leaves and snow gets the next one
 _NAME = re.compile(r"([A-Za-z0-9.-]+)_(-?\d+)_(-?\d+)_([A-Za-z0-9-]+)\.jpg")
-
-
-class ThumbnailSettings(BaseModel):
-    """The picture of an event."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = Field(default=True, description="keep a picture of each event of a live stream")
-    max_side_px: int = Field(default=640, ge=64, description="longest side; larger than a page shows it")
-    max_bytes: int = Field(
-        default=60_000, ge=4_000, description="a picture that would be larger is kept at a lower quality"
-    )
-    cap_bytes: int = Field(
-        default=64_000_000,
-        ge=1_000_000,
-        description="Disk space of a stream's pictures, pinned left out: about 2,000; the oldest go first.",
-    )
 
 
 def thumbnail(clip: Clip, event: Event, settings: ThumbnailSettings | None = None) -> bytes | None:

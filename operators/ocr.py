@@ -17,42 +17,18 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
+from operators.builtin_settings import OcrSettings
 from operators.core import F64, U8
 from operators.errors import DescribeError
+
+__all__ = ["OcrSettings", "TextBox", "TextReader", "crop", "why_unavailable"]
 
 MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
 LINE_HEIGHT_PX = 48  # what the recogniser was trained on
 STRIDE_PX = 32  # the detector's pictures are multiples of this
 Answer = TypeVar("Answer")
 Box = tuple[int, int, int, int]
-
-
-class OcrSettings(BaseModel):
-    """How pictures are read; part of the run's identity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    box_threshold: float = Field(
-        default=0.5, gt=0, lt=1, description="how sure the detector must be of a box"
-    )
-    detect_px: int = Field(
-        default=520_000,
-        ge=10_000,
-        description="larger pictures shrink for the detector to so many pixels (960x540); 0.5 s of CPU a Mpx",
-    )
-    stroke_px: int = Field(
-        default=13,
-        ge=8,
-        description="strip width that a stroke gets: with less letters are lost, more only costs",
-    )
-    least_width_px: int = Field(
-        default=48, ge=16, description="words are padded to this; 320 reads alike, costs more"
-    )
-    remembered: int = Field(
-        default=4096, ge=0, description="answers kept in memory, so that a still page is free"
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

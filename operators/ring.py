@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import av
 import av.error
-from pydantic import BaseModel, ConfigDict, Field
 
+from operators.evidence_settings import RingSettings
 from operators.ring_shelf import PART, TICK_S, Segment, Shelf, Span, playable_part, stream_folder
 
 if TYPE_CHECKING:
@@ -29,30 +29,6 @@ logger = logging.getLogger(__name__)
 
 _OVERHEAD = 1.02, 4096  # what MP4 adds to a segment's packets, at most
 _PACKET_OVERHEAD = 48
-
-
-class RingSettings(BaseModel):
-    """How much recent video is kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = Field(default=True, description="keep recent video, so that an event can be looked at")
-    cap_bytes: int = Field(
-        default=256_000_000,
-        ge=1_000_000,
-        description="Disk space of a stream's recent video, pinned left out: 17 minutes at 2 Mbit/s.",
-    )
-    pinned_cap_bytes: int = Field(
-        default=1_000_000_000,
-        ge=0,
-        description="Pins are refused beyond this: what is pinned is never deleted, so it must be bounded.",
-    )
-    segment_s: float = Field(
-        default=10.0, gt=0, description="Least length of a segment; it goes on to the next keyframe."
-    )
-    min_free_bytes: int = Field(
-        default=500_000_000, ge=0, description="Nothing is written while the disk has less: the log needs it."
-    )
 
 
 class EvidenceRing:

@@ -6,10 +6,11 @@ import json
 import math
 import sys
 
+from operators.builtin_settings import LineSettings
 from operators.core import Clip, Event, Still
 from operators.ocr import TextReader
 from operators.stills import KEY_S
-from operators.textlines import Line, LineFollower, LineSettings
+from operators.textlines import Line, LineFollower
 from operators.textwords import text_key
 
 AT_ONCE_S = 0.25  # a still this close after the clip's start shows what the clip begins with

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,9 +29,8 @@ from operators.core import U8, Clip
 from operators.model import Request
 from operators.parts import PAIR, Shown, one_by_one
 from operators.served_mp4 import constant_rate, encode_mp4
+from operators.served_settings import FormName, FramesShown
 
-FormName = Literal["images", "mp4", "vllm_jpeg"]
-FramesShown = Literal["half", "all"]
 MILLISECONDS = 1000
 Part = dict[str, Any]
 

@@ -16,47 +16,15 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from circuitbreaker import CircuitBreaker  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from operators.errors import ReplyTimeoutError, ServerError
+from operators.served_settings import PatienceSettings
+
+__all__ = ["Fault", "Patience", "PatienceSettings", "retry_after_s"]
 
 T = TypeVar("T")
 _LOOK_AGAIN_S = 0.1
-
-
-class PatienceSettings(BaseModel):
-    """How often and how long a server is asked again; none of it changes what is logged of a clip."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    attempts: int = Field(
-        default=4, ge=1, le=100, description="tries for one clip when connections break or the server fails"
-    )
-    first_wait_s: float = Field(
-        default=0.5, ge=0, description="before the second try; doubles from try to try, with random parts"
-    )
-    longest_wait_s: float = Field(
-        default=30.0,
-        gt=0,
-        description="a server that asks for a longer pause than this (Retry-After) is not asked again",
-    )
-    failures_to_open: int = Field(
-        default=8,
-        ge=1,
-        description="after this many failures in a row, of whatever clips, no clip is sent for a while",
-    )
-    open_s: float = Field(
-        default=15.0, gt=0, description="how long that while is; then one clip tries, and the rest follow it"
-    )
-    wait_while_open_s: float = Field(
-        default=60.0,
-        ge=0,
-        description=(
-            "how long a clip waits for such a server before it fails, so that a restart of the server does "
-            "not empty an archive into failed rows; 0 fails at once"
-        ),
-    )
 
 
 class Fault(Exception):

@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from operators.served_forms import FormName, FramesShown
-from operators.served_patience import PatienceSettings
+FormName = Literal["images", "mp4", "vllm_jpeg"]
+FramesShown = Literal["half", "all"]
+
+
+class PatienceSettings(BaseModel):
+    """How often and how long a server is asked again; none of it changes what is logged of a clip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: int = Field(
+        default=4, ge=1, le=100, description="tries for one clip when connections break or the server fails"
+    )
+    first_wait_s: float = Field(
+        default=0.5, ge=0, description="before the second try; doubles from try to try, with random parts"
+    )
+    longest_wait_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="a server that asks for a longer pause than this (Retry-After) is not asked again",
+    )
+    failures_to_open: int = Field(
+        default=8,
+        ge=1,
+        description="after this many failures in a row, of whatever clips, no clip is sent for a while",
+    )
+    open_s: float = Field(
+        default=15.0, gt=0, description="how long that while is; then one clip tries, and the rest follow it"
+    )
+    wait_while_open_s: float = Field(
+        default=60.0,
+        ge=0,
+        description=(
+            "how long a clip waits for such a server before it fails, so that a restart of the server does "
+            "not empty an archive into failed rows; 0 fails at once"
+        ),
+    )
 
 
 class ServedSettings(BaseModel):

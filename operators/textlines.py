@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
+from operators.builtin_settings import LineSettings
 from operators.core import F64, U8, Still
 from operators.ocr import Box, TextBox, TextReader, crop
 from operators.textplaces import (
@@ -32,38 +32,6 @@ from operators.textplaces import (
 from operators.textwords import is_text, joined_rows, same_line, text_key
 
 _NEAR_PX = 3  # by how much the detector's boxes vary with what else it is shown
-
-
-class LineSettings(BaseModel):
-    """When a change is read, and which readings count; part of the run's identity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    settled_s: float = Field(
-        default=0.7, ge=0, description="A place that then stays as it is for this long is read at once."
-    )
-    patience_s: float = Field(
-        default=3.0,
-        ge=0,
-        description="A place that goes on changing (a clock, typing) is read after this long.",
-    )
-    page_patience_s: float = Field(
-        default=1.0,
-        ge=0,
-        description="The same for more than a quarter of the picture: pages are soon replaced.",
-    )
-    restless_share: float = Field(
-        default=0.3,
-        gt=0,
-        le=1,
-        description="Share of a place that must go on changing, or wait, to count for it.",
-    )
-    difference: int = Field(
-        default=32, ge=1, le=255, description="Luma steps between a letter and what replaces it."
-    )
-    least_score: float = Field(
-        default=0.8, ge=0, le=1, description="Readings with a lower score are mostly not text at all."
-    )
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

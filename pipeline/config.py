@@ -21,13 +21,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from operators.builtin import BuiltinSettings
-from operators.clips import ClipSettings
+from operators.builtin_settings import BuiltinSettings
+from operators.clip_settings import ClipSettings
+from operators.decode_limits import DecodeLimits
 from operators.engine_start import EngineSettings
 from operators.errors import ConfigError
 from operators.gate import GateSettings
 from operators.model import ModelSettings
-from operators.probe import DecodeLimits
 from operators.served_settings import ServedSettings
 from pipeline.streams import MetricsSettings, StreamSettings
 from query.service.settings import ServiceSettings

@@ -39,6 +39,8 @@ def index(inputs: Sequence[InputFile | BadInput], settings: Settings, *, show_ev
             for result in results:
                 progress.finished(result)
             return Summary(run_id=run_id, results=results)
+        if settings.ray.address is None and machine.lacks_gpu():
+            count_models(settings, 0)  # refuses an engine at once, not after the seconds of Ray's start
         cores = os.cpu_count() or 1
         files = sum(isinstance(item, InputFile) for item in inputs)
         # More decoders than files would only sit there; each is a process.

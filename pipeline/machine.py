@@ -119,6 +119,12 @@ def gpu_count() -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
+def lacks_gpu() -> bool:
+    """Returns whether this machine surely has no NVIDIA GPU; `gpu_count` may miss one, under Windows say."""
+    traces = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")
+    return shutil.which("nvidia-smi") is None and not any(map(os.path.exists, traces))
+
+
 def visible_gpus() -> int:
     """Returns how many of them this process may use, as `CUDA_VISIBLE_DEVICES` says."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -12,12 +12,11 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from operators.errors import ConfigError, redact
-from operators.evidence import ThumbnailSettings
+from operators.evidence_settings import RingSettings, ThumbnailSettings
 from operators.identity import slug
 from operators.live_address import check_address
-from operators.live_modes import ModeSettings
+from operators.live_mode_settings import ModeSettings
 from operators.live_settings import LiveSettings
-from operators.ring import RingSettings
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET_KEYS = re.compile(r"user|login|pass|pwd|token|secret|auth|key|sig", re.IGNORECASE)

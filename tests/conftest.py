@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import pickle
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from tests.indexing import index
 if not os.environ.get("CI"):
     settings.register_profile("here", deadline=None)
     settings.load_profile("here")
+
+# What tests import stays: looking for garbage among it costs each worker a second.
+gc.disable()
 
 MEDIA = Path(os.environ.get("SIGHTLOG_MEDIA", Path(__file__).resolve().parents[2] / "shared" / "media"))
 
@@ -70,6 +75,28 @@ def demo_log(rendered: Rendered, shared: Path) -> Path:
     return log
 
 
+TESTS = Path(__file__).parent
+LONGEST = tuple(
+    TESTS / f"{name}.py"
+    for name in (
+        *("pipeline/test_interrupted", "pipeline/test_index", "pipeline/test_served_run"),
+        *("pipeline/test_watch", "pipeline/test_credentials", "browser/test_page", "operators/test_decode"),
+        *("operators/test_screentext", "operators/test_modes", "query/test_media", "sinks/test_faults"),
+        *("operators/test_live_source", "pipeline/test_clockcheck", "query/test_brute_force"),
+        *("operators/test_transformers_serve", "pipeline/test_serve", "query/service/test_pages"),
+        *("operators/test_sparse", "operators/test_motion", "operators/test_scene", "operators/test_render"),
+    )
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the slow tests first and small files last, so that no worker is left alone at the end."""
-    items.sort(key=lambda item: (item.get_closest_marker("ray") is None, "query" in item.path.parts))
+    """Puts the longest files first and small ones last, so that no worker is left alone at the end."""
+    assert all(path.exists() for path in LONGEST)
+    place = {path: number for number, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(place)), "query" in item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+    atexit.register(gc.unfreeze)

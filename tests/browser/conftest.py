@@ -27,6 +27,14 @@ from query.service.settings import ServiceSettings
 
 CHROMIUM = os.environ.get("SIGHTLOG_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ZONE = "Europe/Berlin"
+# Each tab would bring two pages of the browser's own and a spare process: twice the CPU. The rest is
+# Playwright's own choice, which this list takes the place of.
+WITHOUT = (
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "SpareRendererForSitePerProcess"),
+    *("AimEnabled", "DestroyProfileOnBrowserClose", "GlobalMediaControls", "HttpsUpgrades", "MediaRouter"),
+    *("NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch"),
+    *("RenderDocument", "ThirdPartyStoragePartitioning", "Translate"),
+)
 _THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="browser")
 
 
@@ -53,7 +61,11 @@ def chromium() -> Iterator[Any]:
     def start() -> tuple[Any, Any]:
         playwright = sync_playwright().start()
         try:
-            options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+            options = [
+                "--no-sandbox",
+                "--autoplay-policy=no-user-gesture-required",
+                f"--disable-features={','.join(WITHOUT)}",
+            ]
             return playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         except Error:
             playwright.stop()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.later import later
+
+torch = later("torch")
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore")]  # SGLang's import warns a lot
 
 DIM, SECTION, EPS = 128, [24, 20, 20], 1e-6

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operators.footage import Kept
+from tests.operators.played import Kept
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import cache, reduce
+from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 
 import av
 import numpy as np
-from filelock import FileLock
 
 from operators.builtin import BuiltinDescriber, BuiltinSettings
 from operators.clips import ClipBuilder, ClipSettings
@@ -21,6 +19,7 @@ from operators.identity import event_id
 from operators.signals import SignalMeter
 from operators.stitch import LoggedEvent, stitch
 from operators.timeline import place
+from tests.operators.played import played
 
 HEIGHT, WIDTH = 180, 320
 RATE = 16_000
@@ -118,24 +117,9 @@ def decoded(path: Path, *, from_s: float = 0.0) -> list[Clip]:
     return clips
 
 
-class Kept:
-    """Where what was decoded is kept for all workers of a run of the tests."""
-
-    folder: Path
-
-
-@cache
 def footage(path: Path) -> tuple[Clip, ...]:
-    """Returns `decoded(path)` without its frames, decoded once per run of the tests."""
-    kept = Kept.folder / f"{path.name}.pickle"
-    with FileLock(f"{kept}.lock"):
-        if not kept.exists():
-            bare = [
-                replace(c, frames=np.zeros((0, 2, 2, 3), np.uint8), pts_s=np.zeros(0)) for c in decoded(path)
-            ]
-            kept.write_bytes(pickle.dumps(tuple(bare)))
-        clips: tuple[Clip, ...] = pickle.loads(kept.read_bytes())
-    return clips
+    """Returns the clips of a file without their frames, decoded once per run of the tests."""
+    return played(path).clips
 
 
 def describe(clip: Clip) -> tuple[Event, ...]:

@@ -51,6 +51,7 @@ GOOD = {
 }
 GOAL = GOOD | {"kind": "goal", "penalty": True, "minute": 4}
 GOOD_REPLY = json.dumps({"events": [GOOD]})
+NUMBERED = json.dumps(GOOD | {"description": "@."})
 
 
 def told(**changes: Any) -> str:

@@ -15,7 +15,8 @@ from operators.core import FRESH_S, U8, Event
 from operators.ocr import TextReader
 from operators.screentext import text_events
 from operators.textwords import is_text, same_line, text_key
-from tests.operators.written import INK, PAPER, clips_of, page, stills_of, stills_of_file, texts
+from tests.operators.played import played
+from tests.operators.written import INK, PAPER, clips_of, page, stills_of, texts
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def found(events: list[Event], text: str) -> Event:
 
 @pytest.mark.media
 def test_a_screen_recording_is_read_within_a_second(media: Path, reader: TextReader) -> None:
-    stills, _ = stills_of_file(media / "screen_jupyter_github.mp4", until_s=25.8)
+    stills = played(media / "screen_jupyter_github.mp4").stills(until_s=25.8)
     events = texts(stills, 25.8, reader)
     for text, start_s, end_s in (
         ("Device Activation", 11.93, 15.5),
@@ -235,8 +236,8 @@ def test_a_screen_recording_is_read_within_a_second(media: Path, reader: TextRea
 
 @pytest.mark.media
 def test_a_1080p_recording_with_zooms_is_read_within_a_second(media: Path, reader: TextReader) -> None:
-    stills, last_s = stills_of_file(media / "screen_jupyterhub_hevc.mp4")
-    events = texts(stills, last_s, reader)
+    file = played(media / "screen_jupyterhub_hevc.mp4")
+    events = texts(file.stills(), file.times_s[-1], reader)
     starting = found(events, "Your server is starting up")
     assert starting.start_s == pytest.approx(3.7, abs=0.75)
     assert starting.end_s == pytest.approx(6.3, abs=0.75)
@@ -248,8 +249,8 @@ def test_a_1080p_recording_with_zooms_is_read_within_a_second(media: Path, reade
 
 @pytest.mark.media
 def test_a_page_that_fades_in_is_read_and_film_before_it_is_not(media: Path, reader: TextReader) -> None:
-    stills, last_s = stills_of_file(media / "cuts_montage.mp4")
-    events = texts(stills, last_s, reader)
+    file = played(media / "cuts_montage.mp4")
+    events = texts(file.stills(), file.times_s[-1], reader)
     assert found(events, "403 : Forbidden").start_s == pytest.approx(11.4, abs=1.0)
     assert min(e.start_s for e in events) >= 11.4
 
@@ -260,5 +261,5 @@ def test_a_page_that_fades_in_is_read_and_film_before_it_is_not(media: Path, rea
     ["surv_cars_top.mp4", "surv_person_table.mp4", "action_dog_plaza.mp4", "action_football_juggle.mp4"],
 )
 def test_no_text_is_invented_on_camera_footage(media: Path, reader: TextReader, name: str) -> None:
-    stills, last_s = stills_of_file(media / name)
-    assert texts(stills, last_s, reader) == []
+    file = played(media / name)
+    assert texts(file.stills(), file.times_s[-1], reader) == []

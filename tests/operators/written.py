@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
 from operators.core import U8, Clip, Event, Signals, Still
-from operators.decode import FileDecoder, Picture
 from operators.ocr import TextReader
 from operators.screentext import text_events
 from operators.stills import StillSampler
@@ -40,20 +38,6 @@ def stills_of(
     for index in range(round(from_s * fps), round(end_s * fps)):
         sampler.add(frame_of(draw(index / fps)), index / fps)
     return sampler.take(end_s)
-
-
-def stills_of_file(path: Path, until_s: float = 1e9) -> tuple[tuple[Still, ...], float]:
-    """Returns the stills of a file's pictures before `until_s`, and the time of the last of them."""
-    sampler = StillSampler()
-    last_s = 0.0
-    with FileDecoder(path, sound=False) as decoder:
-        for item in decoder:
-            if isinstance(item, Picture):
-                if item.pts_s >= until_s:
-                    break
-                sampler.add(item.frame, item.pts_s)
-                last_s = item.pts_s
-    return sampler.take(1e9), last_s
 
 
 def signals_with(stills: Iterable[Still], start_s: float, end_s: float) -> Signals:

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 
 from benchmarks.processes import Process, wait_gone
 from pipeline.cli import main
@@ -76,6 +79,40 @@ def sightlog() -> Callable[..., Ran]:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray that runs already: its first process, and what a command's environment needs to join it."""
+
+    pid: int
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def cluster(shared: Path) -> Iterator[Cluster]:
+    """The Ray that all workers share; it ends by itself when no file of tests uses it any more."""
+    folder = shared / "ray"
+    folder.mkdir(exist_ok=True)
+    lease, head, said = folder / f"{uuid4().hex}.lease", folder / "head", folder / "log"
+    with FileLock(folder / "lock"):
+        lease.touch()
+        if not head.exists():
+            tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+            command = [sys.executable, "-m", "tests.pipeline.head", str(tests), str(folder)]
+            with said.open("w") as out:
+                subprocess.run(
+                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True
+                )
+            deadline = time.monotonic() + 120
+            while not head.exists():
+                assert time.monotonic() < deadline, said.read_text()
+                time.sleep(0.1)
+        pid, address = head.read_text().split()
+    # Ray on loopback is joined from loopback, and with the token that it made for this user.
+    env = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+    yield Cluster(int(pid), {"SIGHTLOG_RAY__ADDRESS": address, **env})
+    lease.unlink()
 
 
 @pytest.fixture(scope="session")

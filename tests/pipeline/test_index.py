@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kill import rows
-from tests.pipeline.conftest import Ran
+from tests.pipeline.conftest import Cluster, Ran
 
 pytestmark = pytest.mark.ray
 
@@ -74,12 +74,13 @@ def test_a_truncated_files_missing_end_is_failed_coverage(
 
 
 def test_the_same_command_again_does_nothing_and_says_so(
-    awkward: tuple[Path, Ran], media: Path, sightlog: Callable[..., Ran]
+    awkward: tuple[Path, Ran], media: Path, sightlog: Callable[..., Ran], cluster: Cluster
 ) -> None:
     log, _ = awkward
     before = rows(log)
     videos = [media / "awkward" / name for name in ("pts_wrap.ts", "truncated.mkv")]
-    again = sightlog("index", *videos, "--log", log, env=QUICK)
+    env = QUICK | cluster.env | {"SIGHTLOG_RAY__DESCRIBERS": "1"}
+    again = sightlog("index", *videos, "--log", log, env=env)
     assert again.code == 1  # the truncated one is still not whole
     assert again.err.count("nothing to do") == 2
     assert rows(log) == before

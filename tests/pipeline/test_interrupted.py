@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.kill import rows
 from benchmarks.processes import Process, tree, wait_gone
-from tests.pipeline.conftest import ROOT, Ran, command_line
+from tests.pipeline.conftest import ROOT, Cluster, Ran, command_line
 
 pytestmark = pytest.mark.ray
 
@@ -39,7 +39,10 @@ class Interrupted:
 
 @pytest.fixture(scope="module")
 def interrupted(
-    demo_video: Path, tmp_path_factory: pytest.TempPathFactory, sightlog: Callable[..., Ran]
+    demo_video: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    sightlog: Callable[..., Ran],
+    cluster: Cluster,
 ) -> Interrupted:
     log = tmp_path_factory.mktemp("interrupted") / "log"
     run = subprocess.Popen(
@@ -57,7 +60,7 @@ def interrupted(
     _, err = run.communicate(timeout=30)
     left = wait_gone(family)
     kept = rows(log)
-    again = sightlog("index", demo_video, "--log", log, env=SHORT)
+    again = sightlog("index", demo_video, "--log", log, env=SHORT | cluster.env)
     return Interrupted(
         log=log, code=run.returncode, err=err, left=left, kept=kept, again=again, after=rows(log)
     )
@@ -79,11 +82,12 @@ def test_the_same_command_goes_on_where_it_was_interrupted(interrupted: Interrup
 
 
 def test_other_settings_make_a_run_of_their_own_beside_the_old_one(
-    interrupted: Interrupted, demo_video: Path, sightlog: Callable[..., Ran]
+    interrupted: Interrupted, demo_video: Path, sightlog: Callable[..., Ran], cluster: Cluster
 ) -> None:
     log = interrupted.log
     first = sightlog("at", "demo", "00:45", "--log", log, "--json").lines[0]
-    assert sightlog("index", demo_video, "--log", log, env=QUICK | {"SIGHTLOG_CLIPS__CLIP_S": "7"}).code == 0
+    others = QUICK | cluster.env | {"SIGHTLOG_CLIPS__CLIP_S": "7"}
+    assert sightlog("index", demo_video, "--log", log, env=others).code == 0
     second = sightlog("at", "demo", "第45秒", "--log", log, "--json").lines[0]
     assert first["run_id"] != second["run_id"]
     assert (first["coverage"]["start_s"], second["coverage"]["start_s"]) == (44.0, 42.0)

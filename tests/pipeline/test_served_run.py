@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from benchmarks.kill import rows
 from benchmarks.processes import tree
 from query.log import open_log
 from tests.operators.served_fake import Answer, FakeServer, Seen
-from tests.pipeline.conftest import ROOT, Ran, command_line
+from tests.pipeline.conftest import Cluster, Ran
 
 pytestmark = pytest.mark.ray
 
@@ -66,11 +64,16 @@ class Calm:
 
 
 @pytest.fixture(scope="module")
-def calm(demo_video: Path, tmp_path_factory: pytest.TempPathFactory, sightlog: Callable[..., Ran]) -> Calm:
+def calm(
+    demo_video: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    sightlog: Callable[..., Ran],
+    cluster: Cluster,
+) -> Calm:
     folder = tmp_path_factory.mktemp("calm")
     with FakeServer(seen_in) as server:
         config = configure(folder, server)
-        ran = sightlog("index", demo_video, "--log", folder / "log", "-c", config, "--json")
+        ran = sightlog("index", demo_video, "--log", folder / "log", "-c", config, "--json", env=cluster.env)
     assert ran.code == 0, ran.err
     return Calm(folder / "log", ran, server.requests)
 
@@ -82,36 +85,25 @@ def configure(folder: Path, server: FakeServer) -> Path:
 
 
 class Killer:
-    """Answers like `seen_in`, and kills the actor that asks about what `deadly` says."""
+    """Answers like `seen_in`, and kills the actor below `root` that asks about what `deadly` says."""
 
-    def __init__(self, deadly: Callable[[Seen, int], bool]) -> None:
+    def __init__(self, root: int, deadly: Callable[[Seen, int], bool]) -> None:
         self._deadly = deadly
         self._lock = threading.Lock()
-        self.root: int | None = None
+        self._root = root
         self.asked = 0
         self.killed: Counter[int] = Counter()
 
     def __call__(self, seen: Seen) -> Answer:
         with self._lock:
             self.asked += 1
-            if self.root is not None and self._deadly(seen, self.asked):
-                for process in tree(self.root):
+            if self._deadly(seen, self.asked):
+                for process in tree(self._root):
                     if process.title.startswith("ray::ModelActor"):
                         process.kill()
                         self.killed[process.pid] += 1
                 return Answer(delay_s=0.5)
         return seen_in(seen)
-
-
-def run_killed(folder: Path, video: Path, killer: Killer) -> tuple[int, str]:
-    """Indexes `video` while `killer` answers; returns the exit code and what was said."""
-    with FakeServer(killer) as server:
-        line = command_line("index", video, "--log", folder / "log", "-c", configure(folder, server))
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        run = subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        killer.root = run.pid
-        _, err = run.communicate(timeout=240)
-    return run.returncode, err
 
 
 def kinds(log: Path) -> Iterator[tuple[str, str]]:
@@ -140,31 +132,37 @@ def test_an_events_marker_times_are_those_of_its_clip(calm: Calm) -> None:
         assert json.loads(part.attributes)["objects"] == ["box"]
 
 
-def test_a_model_killed_half_way_leaves_an_equal_log(calm: Calm, demo_video: Path, tmp_path: Path) -> None:
-    killer = Killer(lambda seen, asked: asked == 6)
-    code, err = run_killed(tmp_path, demo_video, killer)
-    assert code == 0, err
+def test_a_model_killed_half_way_leaves_an_equal_log(
+    calm: Calm, demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran], cluster: Cluster
+) -> None:
+    killer = Killer(cluster.pid, lambda seen, asked: asked == 6)
+    with FakeServer(killer) as server:
+        config = configure(tmp_path, server)
+        ran = sightlog("index", demo_video, "--log", tmp_path / "log", "-c", config, env=cluster.env)
+    assert ran.code == 0, ran.err
     assert sum(killer.killed.values()) == 1
     assert rows(tmp_path / "log") == rows(calm.log)
 
 
 @pytest.mark.slow
 def test_a_clip_that_kills_its_model_is_failed_alone_and_tried_again_next_time(
-    calm: Calm, demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran]
+    calm: Calm, demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran], cluster: Cluster
 ) -> None:
     poison = picture_of(sorted(calm.requests, key=picture_of)[0])
-    killer = Killer(lambda seen, _: picture_of(seen) == poison)
-    code, err = run_killed(tmp_path, demo_video, killer)
-    assert code == 1, err
-    assert len(killer.killed) == 3
     log = tmp_path / "log"
+    killer = Killer(cluster.pid, lambda seen, _: picture_of(seen) == poison)
+    with FakeServer(killer) as server:
+        ran = sightlog("index", demo_video, "--log", log, "-c", configure(tmp_path, server), env=cluster.env)
+    assert ran.code == 1, ran.err
+    assert len(killer.killed) == 3
     expected, got = rows(calm.log), rows(log)
     (bad,) = [row for row in got if "'describer_died'" in row]
     clip = re.findall(r"'clip_id', '([^']+)'", bad)[0]
     assert [row for row in got if clip not in row] == [row for row in expected if clip not in row]
     assert sum(clip in row for row in got) == sum(clip in row for row in expected) - 1  # the model's event
     with FakeServer(seen_in) as server:
-        again = sightlog("index", demo_video, "--log", log, "-c", configure(tmp_path, server), "--json")
+        config = configure(tmp_path, server)
+        again = sightlog("index", demo_video, "--log", log, "-c", config, "--json", env=cluster.env)
     assert again.code == 0, again.err
     assert [picture_of(seen) for seen in server.requests] == [poison]
     events = {event_key(e) for e in open_log(log).events("demo")}
@@ -176,11 +174,11 @@ def event_key(event: Any) -> tuple[Any, ...]:
 
 
 def test_a_server_that_is_not_there_ends_the_command_with_one_sentence(
-    demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran]
+    demo_video: Path, tmp_path: Path, sightlog: Callable[..., Ran], cluster: Cluster
 ) -> None:
     with FakeServer() as server:
         config = configure(tmp_path, server)
-    ran = sightlog("index", demo_video, "--log", tmp_path / "log", "-c", config)
+    ran = sightlog("index", demo_video, "--log", tmp_path / "log", "-c", config, env=cluster.env)
     assert ran.code == 2
     (sentence,) = [line for line in ran.err.splitlines() if line.startswith("sightlog: ")]
     assert server.base_url in sentence
