@@ -25,10 +25,11 @@ from pipeline.watch_queue import STOPPED
 from pipeline.watch_serve import Wall, least_lately_served
 from tests.pipeline.conftest import ROOT
 
-LONG_AGO, NOW = datetime(2024, 5, 4, tzinfo=UTC), datetime.now(UTC)
+LONG_AGO = datetime(2024, 5, 4, tzinfo=UTC)
+AHEAD = datetime.now(UTC) + timedelta(days=1)  # clips from here leave none of the time up to now to explain
 
 
-def row(number: int, began: datetime = NOW) -> Coverage:
+def row(number: int, began: datetime = AHEAD) -> Coverage:
     """The row of a clip of 10 s that nobody has looked at yet."""
     return Coverage(
         clip_id=f"yard/1/{number * 10_000}/abc",
@@ -59,7 +60,7 @@ class Reader:
     One that `hangs` never tells its last news.
     """
 
-    def __init__(self, clips: int, *, began: datetime = NOW, hangs: bool = False) -> None:
+    def __init__(self, clips: int, *, began: datetime = AHEAD, hangs: bool = False) -> None:
         self.waiting = [row(number, began) for number in range(clips)]
         self.hangs = hangs
         for name in ("begin", "news", "take", "stop", "last_news"):
@@ -161,7 +162,7 @@ def end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[
             await asyncio.gather(serving, return_exceptions=True)
 
         asyncio.run(scenario())
-        return sorted(log.rows, key=lambda one: one.start_time or NOW), wall
+        return sorted(log.rows, key=lambda one: one.start_time or AHEAD), wall
 
     return run
 
