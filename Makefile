@@ -22,13 +22,13 @@ index: $(VENV)/.installed ## index your own video: make index VIDEO=path
 	@test -n "$(VIDEO)" || { echo "name the video: make index VIDEO=path/to/video.mp4" >&2; exit 2; }
 	@$(BIN)/sightlog index "$(VIDEO)" --log "$(LOG)" --events
 
-# A third worker on two cores: many tests wait, for a camera or for Ray.
-PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+# Four workers on two cores: many tests wait, for a camera or for Ray.
+PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev ## run the tests, but for the slow ones
 	$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/.dev ## run the tests that kill processes again and again, and the fuzzers
+test-slow: $(VENV)/.dev ## run the tests that kill and interrupt whole commands, and the fuzzers
 	$(PYTEST) -m slow
 
 lint: $(VENV)/.dev ## check format, lint and types

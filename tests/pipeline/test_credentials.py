@@ -167,6 +167,7 @@ QUICK = {"SIGHTLOG_CLIPS__CLIP_S": "2", "SIGHTLOG_BUILTIN__TEXT": "false", "SIGH
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_streams_on_the_command_line_leave_no_trace_of_their_passwords(
     tmp_path: Path, ray_folder: Path, camera: str, nobody: str, sightlog: Callable[..., Ran]
 ) -> None:
@@ -208,6 +209,7 @@ def test_streams_on_the_command_line_leave_no_trace_of_their_passwords(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_passwords_of_a_configuration_and_the_environment_stay_there(
     tmp_path: Path, ray_folder: Path, camera: str, nobody: str, sightlog: Callable[..., Ran]
 ) -> None:

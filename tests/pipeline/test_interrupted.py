@@ -17,7 +17,7 @@ from benchmarks.kill import rows
 from benchmarks.processes import Process, tree, wait_gone
 from tests.pipeline.conftest import ROOT, Cluster, Ran, command_line
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # Reading text takes most of the time and changes nothing here; nor does a second describer.
 QUICK = {"SIGHTLOG_BUILTIN__TEXT": "false", "SIGHTLOG_RAY__DESCRIBERS": "1"}

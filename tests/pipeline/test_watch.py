@@ -61,6 +61,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("footage") / "yard.mp4", seconds=8.0)
 
 
+@pytest.mark.slow
 def test_a_camera_wall_from_its_start_to_its_end(
     footage: Path, tmp_path: Path, sightlog: Callable[..., Ran]
 ) -> None:
