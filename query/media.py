@@ -26,6 +26,8 @@ from query.text_index import cache_folder
 
 MIN_PX, MAX_PX = 64, 1280
 
+_Opened = tuple[BinaryIO, dict[str, Any]]
+
 
 class MediaSettings(BaseModel):
     """What cutting pictures and clips may cost."""
@@ -156,7 +158,7 @@ class Media:
 
     async def _made(self, key: str, start: Callable[[], Future[None]]) -> Made:
         """Returns what lies in the cache under `key`; makes it first, once however many ask."""
-        found = await asyncio.to_thread(self._cache.open, key)
+        found = await self._opened(key)
         if found is None:
             with self._lock:
                 future = self._making.get(key)
@@ -167,11 +169,26 @@ class Media:
             made.add_done_callback(lambda done: done.cancelled() or done.exception())
             # one who goes away does not stop it: others may wait, and it will be asked for again
             await asyncio.shield(made)
-            found = await asyncio.to_thread(self._cache.open, key)
+            found = await self._opened(key)
         if found is None:
             raise MediaUnusableError("what was cut is gone again: its cache is too small, or being deleted")
         return Made(file=found[0], tag=key.partition(".")[0], facts=found[1])
 
+    async def _opened(self, key: str) -> _Opened | None:
+        """Returns what lies in the cache. Who goes away meanwhile leaves no file open."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._cache.open, key))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
+
     def _forget(self, key: str) -> None:
         with self._lock:
             self._making.pop(key, None)
+
+
+def _close(opening: asyncio.Future[_Opened | None]) -> None:
+    found = None if opening.cancelled() or opening.exception() else opening.result()
+    if found is not None:
+        found[0].close()

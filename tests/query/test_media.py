@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -329,6 +330,39 @@ def test_who_goes_away_leaves_no_half_of_a_file(media: Path, tmp_path: Path) -> 
 
         service.ask(go)
     assert [p.name for p in (tmp_path / "cache").glob("*") if p.name.startswith(".")] == []
+
+
+def test_who_goes_away_while_a_file_is_opened_leaves_it_closed(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(tmp_path / "log", media / "surv_cars_top.mp4")
+    url = "/v1/clips?source=surv_cars_top&start_s=1&end_s=2"
+    with serving(tmp_path / "log", tmp_path / "cache", media=MediaSettings(workers=1)) as service:
+        assert service.get(url).status_code == 200
+        opened: list[Any] = []
+        is_asked, may_go_on = threading.Event(), threading.Event()
+        cache = service.media._cache
+        really = cache.open
+
+        def slowly(key: str) -> Any:
+            is_asked.set()
+            may_go_on.wait(60)
+            opened.append(really(key))
+            return opened[-1]
+
+        async def go(get: Get) -> None:
+            asked = asyncio.ensure_future(get(url))
+            await asyncio.to_thread(is_asked.wait, 60)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            may_go_on.set()
+            async with asyncio.timeout(60):
+                while not (opened and opened[0][0].closed):
+                    await asyncio.sleep(0.001)
+
+        monkeypatch.setattr(cache, "open", slowly)
+        service.ask(go)
 
 
 def test_too_much_at_once_is_refused_and_not_queued_for_ever(media: Path, tmp_path: Path) -> None:
