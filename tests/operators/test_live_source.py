@@ -203,9 +203,10 @@ def test_a_tap_is_shown_every_packet_from_the_first_key_frame_on(camera: Camera)
         seen.until(lambda s: len(s.pictures) > 12)
         camera.kill()
         seen.until(lambda s: s.downs)
-    count = len(seen.pictures)
     assert tap.shown[0] == ("begin", seen.ups[0].session)
-    assert tap.shown[1:-1] == [("packet" if n % 10 else "key", round(n / 10, 6)) for n in range(count)]
+    packets = tap.shown[1:-1]
+    assert packets == [("packet" if n % 10 else "key", round(n / 10, 6)) for n in range(len(packets))]
+    assert len(packets) - len(seen.pictures) in (0, 1)  # it may have died while it sent the last one
     assert tap.shown[-1] == ("end", None)
 
 
