@@ -99,6 +99,5 @@ def _text(part: LoggedEvent, *, wall: bool) -> PartText:
         wall=wall,
         begin_us=begin_us,
         end_us=end_us,
-        open=part.open_start or part.open_end,
         text=event_text(part),
     )

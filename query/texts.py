@@ -16,7 +16,7 @@ from query.words import searchable
 
 _COLUMNS = [
     *("record", "event_id", "attempt", "source_id", "session", "start_s", "end_s", "start_time"),
-    *("description", "visible_text", "attributes", "open_start", "open_end"),
+    *("description", "visible_text", "attributes"),
 ]
 
 
@@ -30,7 +30,6 @@ class PartText:
     wall: bool
     begin_us: int
     end_us: int
-    open: bool
     text: str
 
 
@@ -72,7 +71,6 @@ def _text(row: dict[str, Any], *, wall: bool) -> PartText:
         wall=wall,
         begin_us=begin_us,
         end_us=begin_us + to_us(row["end_s"] - row["start_s"]) if wall else to_us(row["end_s"]),
-        open=row["open_start"] or row["open_end"],
         text=searchable(
             row["description"] or "", row["visible_text"] or "", sound_attributes(row["attributes"])
         ),

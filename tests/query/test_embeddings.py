@@ -353,7 +353,6 @@ def test_many_small_files_of_vectors_become_one(log: Path) -> None:
                 wall=False,
                 begin_us=0,
                 end_us=1,
-                open=False,
                 text="x",
             )
             store.add([part], np.asarray([[1.0, 0.0]], np.float32), [f"file-{number}"])
@@ -374,7 +373,6 @@ def test_rows_that_were_put_together_are_seldom_moved_again(log: Path) -> None:
                 wall=False,
                 begin_us=0,
                 end_us=1,
-                open=False,
                 text="x",
             )
             for n in range(begin, begin + count)
