@@ -128,16 +128,13 @@ def most(url: str, paths: list[str], *, seconds: float) -> dict[str, dict[str, f
     return found
 
 
-def index_s(root: Path) -> float:
-    """Makes the text index unless it is there; returns how long that took, then or now."""
-    mark = root.parent / f"{root.name}.index_s"
+def index_s(root: Path) -> float | None:
+    """Makes the text index; returns how long that took, None where it was there."""
     log, index = open_log(root), open_index(root)
-    began = time.perf_counter()
+    began, made = time.perf_counter(), False
     while index is not None and bring_up_to_date(log._files, index):
-        pass
-    if not mark.exists():
-        mark.write_text(f"{time.perf_counter() - began:.1f}")
-    return float(mark.read_text())
+        made = True
+    return round(time.perf_counter() - began, 1) if made else None
 
 
 def at_path(source: str, moment: datetime) -> str:
